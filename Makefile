@@ -1,0 +1,65 @@
+# offsite. `make demo` shows what it does; `make test` installs what the tests need and runs all of them.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+BIN         := $(CURDIR)/.cache/bin
+VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+PKGS        ?= ./...
+# A download may hang without an error: it gets some minutes, and a second try.
+FETCH       := timeout 600
+
+export OFFSITE_TEST_BIN := $(BIN)
+
+.PHONY: help build demo test lint servers packages bench fuzz clean
+help: ## what can be made
+	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
+
+build: ## bin/offsite, a static binary
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/offsite ./cmd/offsite
+
+demo: build ## a dump goes offsite and comes back, in a scratch directory
+	./test/demo.sh bin/offsite
+
+test: packages servers lint ## everything, race detector on; a skip is a failure
+	go build -o $(BIN)/report ./test/report
+	go test -race -timeout 15m -p 2 -json $(PKGS) | $(BIN)/report
+
+lint: $(BIN)/staticcheck ## gofmt, vet, staticcheck
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not gofmt-ed: $$unformatted"; exit 1; }
+	go vet $(PKGS)
+	$(BIN)/staticcheck $(PKGS)
+
+servers: $(BIN)/minio $(BIN)/versitygw ## the real servers that the tests talk to
+
+# Each tool is a module of its own, so that none of its dependencies reaches go.mod or another tool.
+$(BIN)/minio: PKG := github.com/minio/minio
+$(BIN)/versitygw: PKG := github.com/versity/versitygw/cmd/versitygw
+$(BIN)/staticcheck: PKG := honnef.co/go/tools/cmd/staticcheck
+$(BIN)/%: test/tools/%/go.sum
+	@mkdir -p $(BIN)
+	cd test/tools/$* && { $(FETCH) go mod download || $(FETCH) go mod download; } && go build -o $@.new $(PKG)
+	@mv $@.new $@
+
+packages: ## Debian's packages that the tests need, if they are missing
+	@missing=; \
+	test -x /usr/sbin/sshd || missing="$$missing openssh-server"; \
+	command -v ssh-keygen >/dev/null || missing="$$missing openssh-client"; \
+	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
+	if test -n "$$missing"; then \
+		test "$$(id -u)" = 0 || { echo "please install:$$missing"; exit 1; }; \
+		(timeout 300 apt-get update || timeout 300 apt-get update) >/dev/null; \
+		DEBIAN_FRONTEND=noninteractive $(FETCH) apt-get install -y --no-install-recommends $$missing >/dev/null; \
+	fi
+
+bench: ## benchmarks of the parts
+	go test -run '^$$' -bench . -benchmem $(PKGS)
+
+fuzz: ## each fuzz target for ten seconds
+	@for pkg in $$(go list $(PKGS)); do \
+		for f in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			echo "$$pkg $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime 10s $$pkg; \
+		done; \
+	done
+
+clean:
+	rm -rf bin .cache
