@@ -1,0 +1,130 @@
+package crypto
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"io"
+
+	"golang.org/x/crypto/chacha20poly1305"
+)
+
+// sealedSize is the size of the payload's chunks: 64 KiB of plaintext and a tag each, and one empty chunk for an
+// empty plaintext.
+func sealedSize(plain int64) int64 { return plain + chunkCount(plain)*tagSize }
+
+func chunkCount(plain int64) int64 { return max(1, (plain+chunkSize-1)/chunkSize) }
+
+// fill makes block i in p, and the digest of its tags. Chunks lie across the edges of blocks: such a chunk is sealed
+// for both, and both digests cover it.
+//
+// Three passes, each simple and without allocation: the plaintext is read to where its ciphertext will lie, given to
+// the tap, and sealed in place.
+func (s *Sealing) fill(ctx context.Context, src io.ReaderAt, i int, p []byte) (tags [sha256.Size]byte, err error) {
+	offset, length := s.block(i)
+	header := int64(len(s.header))
+	if offset < header {
+		copy(p, s.header[offset:])
+	}
+	b := &blockChunks{
+		p:     p,
+		base:  offset - header,
+		first: max(0, offset-header) / sealedChunk,
+		last:  (offset + length - header - 1) / sealedChunk,
+		plain: s.plainSize,
+	}
+	if offset+length <= header {
+		b.last = b.first - 1 // nothing but header
+	}
+	if err := b.read(src); err != nil {
+		return tags, err
+	}
+	if err := s.tap.give(ctx, i, b); err != nil {
+		return tags, err
+	}
+	return b.seal(s), nil
+}
+
+// blockChunks is the chunks of which one block carries at least a byte.
+type blockChunks struct {
+	p           []byte
+	base        int64 // where p begins, counted from the start of the payload; negative while p begins in the header
+	first, last int64 // chunk numbers
+	plain       int64
+	// edges holds the first and the last chunk when they reach beyond p.
+	edges [2][sealedChunk]byte
+}
+
+// chunk is where chunk k's plaintext and tag go: in p, or in edges when it is not all in p.
+func (b *blockChunks) chunk(k int64) (buf []byte, inside bool) {
+	n := min(chunkSize, b.plain-k*chunkSize) + tagSize
+	at := k*sealedChunk - b.base
+	if at >= 0 && at+n <= int64(len(b.p)) {
+		return b.p[at : at+n], true
+	}
+	if k == b.first {
+		return b.edges[0][:n], false
+	}
+	return b.edges[1][:n], false
+}
+
+func (b *blockChunks) read(src io.ReaderAt) error {
+	for k := b.first; k <= b.last; k++ {
+		buf, _ := b.chunk(k)
+		plain := buf[:len(buf)-tagSize]
+		n, err := src.ReadAt(plain, k*chunkSize)
+		if n == len(plain) {
+			continue
+		}
+		if err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return ErrSourceChanged // it has become shorter
+		}
+		return err
+	}
+	return nil
+}
+
+// seal turns plaintext into ciphertext, copies what lies across an edge, and digests the tags.
+func (b *blockChunks) seal(s *Sealing) (tags [sha256.Size]byte) {
+	all := make([]byte, 0, (b.last-b.first+1)*tagSize)
+	var nonce [chacha20poly1305.NonceSize]byte
+	for k := b.first; k <= b.last; k++ {
+		buf, inside := b.chunk(k)
+		binary.BigEndian.PutUint64(nonce[3:11], uint64(k)) // the counter has 11 bytes; a file has less than 2^63 chunks
+		if k == chunkCount(b.plain)-1 {
+			nonce[11] = 1
+		}
+		plain := buf[:len(buf)-tagSize]
+		s.aead.Seal(plain[:0], nonce[:], plain, nil)
+		all = append(all, buf[len(plain):]...)
+		if !inside {
+			b.copyEdge(k, buf)
+		}
+	}
+	return sha256.Sum256(all)
+}
+
+// copyEdge puts the part of chunk k that belongs to the block into it.
+func (b *blockChunks) copyEdge(k int64, sealed []byte) {
+	at := k*sealedChunk - b.base
+	if at < 0 {
+		copy(b.p, sealed[-at:])
+	} else {
+		copy(b.p[at:], sealed)
+	}
+}
+
+// own calls give with the plaintext of each chunk that starts in this block, in order, before it is sealed.
+func (b *blockChunks) own(give func([]byte) error) error {
+	for k := b.first; k <= b.last; k++ {
+		if k*sealedChunk < b.base {
+			continue // it started in the block before
+		}
+		buf, _ := b.chunk(k)
+		if err := give(buf[:len(buf)-tagSize]); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,130 @@
+package crypto
+
+import (
+	"context"
+	"io"
+	"sync"
+)
+
+// tap hands the plaintext, in order and once, to a writer: a hash, say. It lives off the bytes that are sealed
+// anyway. Blocks that come out of order wait only while another call is sure to bring what comes before; what nobody
+// brings (the blocks that an earlier run has sent) is left to Drain.
+type tap struct {
+	mu      sync.Mutex
+	w       io.Writer
+	next    int           // the block that w needs now
+	inside  map[int]int   // how many calls are sealing a block
+	changed chan struct{} // closed and renewed when next or inside changes
+	err     error         // of w
+}
+
+// Tap gives w every byte of the plaintext once and in order, as blocks are sealed, and the rest by Drain. It must be
+// called before the first Seal. w is never called concurrently. An error of w ends the tap, not the sealing; Drain
+// returns it.
+func (s *Sealing) Tap(w io.Writer) {
+	s.tap.w = w
+	s.tap.inside = map[int]int{}
+	s.tap.changed = make(chan struct{})
+}
+
+// Drain gives the tap what it lacks, reading src again. Everything that it reads is sealed once more and compared
+// with the digests, so that what the tap saw is what was sealed. Blocks that were never sealed are recorded.
+// No Seal may run meanwhile.
+func (s *Sealing) Drain(ctx context.Context, src io.ReaderAt, record Record) error {
+	if s.tap.w == nil || s.tap.next == s.Blocks() {
+		return s.tap.err
+	}
+	return s.again(ctx, src, s.tap.next, record)
+}
+
+// Verify seals every block once more and compares it: nil means that src is still what was sealed.
+func (s *Sealing) Verify(ctx context.Context, src io.ReaderAt) error {
+	unexpected := func(int, Digest) error { return ErrSourceChanged }
+	return s.again(ctx, src, 0, unexpected)
+}
+
+func (s *Sealing) again(ctx context.Context, src io.ReaderAt, from int, record Record) error {
+	scratch := make([]byte, min(s.blockSize, s.Size()))
+	defer clear(scratch)
+	for i := from; i < s.Blocks(); i++ {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		_, length := s.block(i)
+		if _, err := s.Seal(ctx, src, i, scratch[:length], record); err != nil {
+			return err
+		}
+	}
+	return s.tap.err
+}
+
+func (t *tap) enter(i int) {
+	if t.w == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.inside[i]++
+}
+
+func (t *tap) exit(i int) {
+	if t.w == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.inside[i]--; t.inside[i] == 0 {
+		delete(t.inside, i)
+	}
+	t.wake()
+}
+
+func (t *tap) wake() {
+	close(t.changed)
+	t.changed = make(chan struct{})
+}
+
+// give writes the plaintext of block i if it is the one that w needs. It waits while the blocks before it are all
+// being sealed by other calls.
+func (t *tap) give(ctx context.Context, i int, b *blockChunks) error {
+	if t.w == nil {
+		return nil
+	}
+	for {
+		t.mu.Lock()
+		if t.err != nil || i < t.next {
+			t.mu.Unlock()
+			return nil
+		}
+		if i == t.next {
+			defer t.mu.Unlock()
+			t.err = b.own(func(p []byte) error {
+				_, err := t.w.Write(p)
+				return err
+			})
+			t.next++
+			t.wake()
+			return nil
+		}
+		coming, changed := t.coming(i), t.changed
+		t.mu.Unlock()
+		if !coming {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// coming says whether every block from next to i is being sealed now.
+func (t *tap) coming(i int) bool {
+	for k := t.next; k < i; k++ {
+		if t.inside[k] == 0 {
+			return false
+		}
+	}
+	return true
+}
