@@ -1,0 +1,233 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"filippo.io/age"
+	"golang.org/x/sync/errgroup"
+
+	"offsite/agent/dump"
+	"offsite/agent/journal"
+	"offsite/agent/watch"
+	"offsite/crypto"
+	"offsite/providers"
+)
+
+// Options is all that an agent needs. Nothing in it is changed by the agent.
+type Options struct {
+	// Host is the name under which this host's backups lie on every target.
+	Host string
+	// Zone is the IANA name of the zone in which stamps without one are read.
+	Zone string
+	// Sources are the watched directories.
+	Sources []Source
+	// Recipients are what dumps are sealed for, and RecipientNames how the configuration writes them.
+	Recipients     []age.Recipient
+	RecipientNames []string
+	// Signer signs manifests. Trusted are the keys, this host's own among them, whose manifests count as ours.
+	Signer  *crypto.Signer
+	Trusted *crypto.Verifiers
+	// Targets each get every dump. The caller closes them.
+	Targets []Target
+	// State is a directory that exists and is the agent's alone, and Journal the file in it.
+	State   string
+	Journal string
+	// Memory is the budget for blocks in flight, in bytes; BlockSize is in bytes too, 0: by the size of the dump.
+	Memory, BlockSize int64
+	// Program is the version, for manifests.
+	Program string
+
+	Now      func() time.Time
+	Log      *slog.Logger
+	Observer Observer
+}
+
+// Source is one watched directory.
+type Source struct {
+	watch.Dir
+	dump.Rules
+}
+
+// Target is one place that gets every dump.
+type Target struct {
+	Name string
+	// Location tells one place from another, such as s3://bucket/prefix: a target that moves is a new one.
+	Location string
+	providers.Target
+}
+
+// Observer is told how transfers get on. Its methods are called from many goroutines and must return at once.
+type Observer interface {
+	// Started: a transfer of total bytes to a target begins, done of which the target may have already.
+	Started(target, file string, total int64)
+	// Sent: n more bytes of it are on the target.
+	Sent(target, file string, n int64)
+	// Ended: err is nil when the target has the dump.
+	Ended(target, file string, err error)
+}
+
+// Agent ships the finished dumps of the watched directories to all targets. Make it with New.
+type Agent struct {
+	Options
+	journal   *journal.Journal
+	watcher   *watch.Watcher
+	workers   []*worker
+	shipments shipments
+	held      held
+	lock      *stateLock
+}
+
+// New opens the journal and takes the state directory for itself, so that two agents never work on it at once. It
+// starts nothing and asks no target. Close it.
+func New(o Options) (*Agent, error) {
+	lock, err := lockState(filepath.Join(o.State, o.Journal+".lock"))
+	if err != nil {
+		return nil, err
+	}
+	j, err := journal.Open(filepath.Join(o.State, o.Journal))
+	if err != nil {
+		lock.release()
+		return nil, err
+	}
+	a := &Agent{Options: o, journal: j, lock: lock, shipments: shipments{by: map[string]*shipment{}}, held: newHeld()}
+	var dirs []watch.Dir
+	for _, s := range o.Sources {
+		dirs = append(dirs, s.Dir)
+	}
+	a.watcher = watch.New(dirs, watch.Options{Log: o.Log, Known: a.known})
+	if err := a.addWorkers(); err != nil {
+		a.Close()
+		return nil, err
+	}
+	return a, nil
+}
+
+// addWorkers makes a worker for each target, and gives it what the journal says it is owed.
+func (a *Agent) addWorkers() error {
+	budget := newMemory(a.Memory, a.largestBlock(), len(a.Targets))
+	for _, t := range a.Targets {
+		place, err := a.journal.Place(t.Name)
+		if err != nil {
+			return err
+		}
+		if place.Location != t.Location {
+			if err := a.journal.Move(t.Name, t.Location); err != nil {
+				return err
+			}
+		}
+		a.workers = append(a.workers, newWorker(a, t, &share{memory: budget}))
+	}
+	return a.journal.EachOpen(func(d *journal.Dump) error {
+		a.offer(d)
+		return nil
+	})
+}
+
+// Close gives back the journal and the state directory. Run or Once must have returned.
+func (a *Agent) Close() error {
+	a.held.close()
+	return errors.Join(a.journal.Close(), a.lock.release())
+}
+
+// Run ships until ctx ends, and then returns nil once everything it started has ended. A transfer that is cut off by
+// that goes on at the next start. Any other return is a fault that stops the agent.
+func (a *Agent) Run(ctx context.Context) error {
+	group, running := errgroup.WithContext(ctx)
+	found := make(chan watch.File, 256)
+	group.Go(func() error { return a.watcher.Run(running, sendTo(found)) })
+	group.Go(func() error { return a.discover(running, found) })
+	for _, w := range a.workers {
+		group.Go(func() error {
+			// First look what is on the disk: a dump that was renamed while the agent was down is not gone.
+			select {
+			case <-a.watcher.Ready():
+				return w.run(running, 0)
+			case <-running.Done():
+				return running.Err()
+			}
+		})
+	}
+	return ended(ctx, group.Wait())
+}
+
+// Once finds and ships what is due now, then returns. Each target gets a few tries for each dump.
+func (a *Agent) Once(ctx context.Context) (Summary, error) {
+	found := make(chan watch.File, 256)
+	group := new(errgroup.Group)
+	var pending []watch.Pending
+	group.Go(func() (err error) {
+		defer close(found)
+		pending, err = a.watcher.Scan(ctx, sendTo(found))
+		return err
+	})
+	group.Go(func() error { return a.discover(ctx, found) })
+	scanErr := group.Wait()
+	if ctx.Err() != nil {
+		return Summary{}, ctx.Err()
+	}
+	s, err := a.drain(ctx) // what was found is shipped even if another directory could not be read
+	err = errors.Join(scanErr, err)
+	for _, p := range pending {
+		s.Unfinished = append(s.Unfinished, fmt.Sprintf("%s: %s", p.Path, p.Reason))
+	}
+	return s, err
+}
+
+// drain ships what is owed, and returns when every worker has nothing left that it could try.
+func (a *Agent) drain(ctx context.Context) (Summary, error) {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, w := range a.workers {
+		group.Go(func() error { return w.run(ctx, onceTries) })
+	}
+	err := group.Wait()
+	var s Summary
+	for _, w := range a.workers {
+		s.add(w)
+	}
+	return s, err
+}
+
+func sendTo(found chan<- watch.File) func(context.Context, watch.File) error {
+	return func(ctx context.Context, f watch.File) error {
+		select {
+		case found <- f:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// ended turns the end that the caller asked for into success.
+func ended(ctx context.Context, err error) error {
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// offer queues a dump for every target that is owed it.
+func (a *Agent) offer(d *journal.Dump) {
+	for _, w := range a.workers {
+		if d.Targets[w.target.Name].State == journal.Owed {
+			w.queue.push(d.ID)
+		}
+	}
+}
+
+// blockSize for a dump of this size.
+func (a *Agent) blockSize(size int64) int64 {
+	smallest := a.BlockSize
+	if smallest == 0 {
+		smallest = crypto.BlockSize
+	}
+	return crypto.BlockSizeFor(size, smallest)
+}
+
+// largestBlock is the usual size of a block: what each target has for itself.
+func (a *Agent) largestBlock() int64 { return a.blockSize(0) }

@@ -1,0 +1,320 @@
+package agent_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"filippo.io/age"
+	"go.uber.org/goleak"
+
+	"offsite/agent"
+	"offsite/agent/dump"
+	"offsite/agent/vault"
+	"offsite/agent/watch"
+	"offsite/crypto"
+	"offsite/providers"
+	"offsite/providers/mem"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// host is a machine under test: a directory of dumps, a state directory, keys, and two targets in memory.
+type host struct {
+	t        *testing.T
+	dumps    string
+	state    string
+	identity *age.X25519Identity
+	signer   *crypto.Signer
+	trusted  *crypto.Verifiers
+	a, b     *mem.Target
+	block    int64
+}
+
+func newHost(t *testing.T) *host {
+	t.Helper()
+	h := &host{t: t, dumps: t.TempDir(), state: t.TempDir(), a: mem.New(), b: mem.New(), block: 64 << 10}
+	var err error
+	if h.identity, err = age.GenerateX25519Identity(); err != nil {
+		t.Fatal(err)
+	}
+	skey, vkey, err := crypto.GenerateSigner("host")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h.signer, err = crypto.ParseSigner(skey + "\n" + vkey + "\n"); err != nil {
+		t.Fatal(err)
+	}
+	if h.trusted, err = crypto.ParseVerifiers([]string{vkey}); err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+type silent struct{}
+
+func (silent) Started(string, string, int64) {}
+func (silent) Sent(string, string, int64)    {}
+func (silent) Ended(string, string, error)   {}
+
+func (h *host) start() *agent.Agent {
+	h.t.Helper()
+	var log io.Writer = io.Discard
+	if testing.Verbose() {
+		log = os.Stderr
+	}
+	a, err := agent.New(agent.Options{
+		Host: "host", Zone: "UTC",
+		Sources:    []agent.Source{{Dir: watch.Dir{Path: h.dumps, Settle: 10 * time.Millisecond}, Rules: dump.Rules{Zone: time.UTC}}},
+		Recipients: []age.Recipient{h.identity.Recipient()}, RecipientNames: []string{h.identity.Recipient().String()},
+		Signer: h.signer, Trusted: h.trusted,
+		Targets: []agent.Target{{Name: "a", Location: "mem:a", Target: h.a.Handle()}, {Name: "b", Location: "mem:b", Target: h.b.Handle()}},
+		State:   h.state, Journal: "journal.db", Memory: 1 << 20, BlockSize: h.block, Program: "test",
+		Now: time.Now, Log: slog.New(slog.NewTextHandler(log, nil)), Observer: silent{},
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return a
+}
+
+func (h *host) once() agent.Summary {
+	h.t.Helper()
+	a := h.start()
+	defer a.Close()
+	s, err := a.Once(h.t.Context())
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return s
+}
+
+func (h *host) write(name string, size int) []byte {
+	h.t.Helper()
+	b := bytes.Repeat([]byte(name+"\n"), size/len(name)+1)[:size]
+	if err := os.WriteFile(filepath.Join(h.dumps, name), b, 0o640); err != nil {
+		h.t.Fatal(err)
+	}
+	return b
+}
+
+// check makes sure that a target has exactly these dumps, each once, and that stock age gives their bytes back.
+func (h *host) check(target *mem.Target, want map[string][]byte) {
+	h.t.Helper()
+	objects := target.Objects()
+	if left := target.Leftovers(); len(left) > 0 {
+		h.t.Errorf("unfinished uploads are left: %q", left)
+	}
+	seen := map[string]bool{}
+	for _, object := range slices.Sorted(maps.Keys(objects)) {
+		if strings.HasSuffix(object, ".manifest") {
+			continue
+		}
+		name, err := vault.Parse(object)
+		if err != nil {
+			h.t.Errorf("%v", err)
+			continue
+		}
+		m, _, err := vault.New(target.Handle(), h.trusted).Manifest(h.t.Context(), name)
+		if err != nil {
+			h.t.Errorf("%v", err)
+			continue
+		}
+		r, err := age.Decrypt(bytes.NewReader(objects[object]), h.identity)
+		if err != nil {
+			h.t.Errorf("%s: %v", object, err)
+			continue
+		}
+		got, err := io.ReadAll(r)
+		if err != nil || !bytes.Equal(got, want[m.Name]) {
+			h.t.Errorf("%s: %v, %d bytes, want %d, or others", object, err, len(got), len(want[m.Name]))
+		}
+		if seen[m.Name] {
+			h.t.Errorf("%s is there twice", m.Name)
+		}
+		seen[m.Name] = true
+	}
+	if len(seen) != len(want) || len(objects) != 2*len(want) {
+		h.t.Errorf("the target has %d objects of %d dumps, want %d", len(objects), len(seen), len(want))
+	}
+}
+
+func TestADumpReachesEveryTargetOnce(t *testing.T) {
+	h := newHost(t)
+	want := map[string][]byte{
+		"db_20261122_030001.sql": h.write("db_20261122_030001.sql", 300_000),
+		"db_20261121_030001.sql": h.write("db_20261121_030001.sql", 10),
+		"other.dump":             h.write("other.dump", 64<<10),
+	}
+	os.Symlink("db_20261122_030001.sql", filepath.Join(h.dumps, "latest.sql"))
+	if s := h.once(); !s.Complete() || s.Delivered() != 6 {
+		t.Errorf("%+v", s)
+	}
+	h.check(h.a, want)
+	h.check(h.b, want)
+	blocks := h.a.Calls("block")
+	if s := h.once(); s.Delivered() != 0 || h.a.Calls("block") != blocks {
+		t.Errorf("a second run shipped again: %+v", s)
+	}
+}
+
+func TestATargetThatIsDownGetsItsDumpsNextTime(t *testing.T) {
+	h := newHost(t)
+	want := map[string][]byte{"db_20261122_030001.sql": h.write("db_20261122_030001.sql", 100_000)}
+	h.b.Fault(func(mem.Call) error { return fmt.Errorf("connection refused: %w", providers.ErrPermanent) })
+	s := h.once()
+	if s.Complete() || s.Delivered() != 1 {
+		t.Errorf("%+v", s)
+	}
+	h.check(h.a, want)
+	h.b.Fault(nil)
+	if s := h.once(); !s.Complete() || s.Delivered() != 1 {
+		t.Errorf("%+v", s)
+	}
+	h.check(h.b, want)
+}
+
+// crash is a process that dies at one step: from then on its target's calls hang until the context ends.
+func crash(h *host, at mem.Call) {
+	h.t.Helper()
+	ctx, cancel := context.WithCancel(h.t.Context())
+	defer cancel()
+	dead := false
+	h.a.Fault(func(c mem.Call) error {
+		match := c.Op == at.Op && strings.HasSuffix(c.Name, at.Name) && c.Block == at.Block
+		if dead = dead || match; dead {
+			cancel()
+			return errors.New("the process is gone")
+		}
+		return nil
+	})
+	a := h.start()
+	a.Once(ctx)
+	a.Close()
+	h.a.Fault(nil)
+	if !dead {
+		h.t.Fatalf("the crash at %+v never came", at)
+	}
+}
+
+func TestACrashAtAnyStepLosesAndDoublesNothing(t *testing.T) {
+	for _, at := range []mem.Call{
+		{Op: "list"}, {Op: "put", Name: ".age"}, {Op: "block", Name: ".age"}, {Op: "block", Name: ".age", Block: 3}, {Op: "commit", Name: ".age"},
+		{Op: "done", Name: ".age"}, {Op: "put", Name: ".manifest"}, {Op: "commit", Name: ".manifest"}, {Op: "done", Name: ".manifest"},
+	} {
+		t.Run(fmt.Sprintf("%s%s%d", at.Op, at.Name, at.Block), func(t *testing.T) {
+			h := newHost(t)
+			want := map[string][]byte{"db_20261122_030001.sql": h.write("db_20261122_030001.sql", 500_000)}
+			crash(h, at)
+			before := h.a.Calls("block")
+			if s := h.once(); !s.Complete() {
+				t.Errorf("%+v", s)
+			}
+			h.check(h.a, want)
+			h.check(h.b, want)
+			if at.Block == 3 && h.a.Calls("block")-before > 8-3+1 {
+				t.Errorf("after a crash at block 3 of 8, %d blocks were sent", h.a.Calls("block")-before)
+			}
+		})
+	}
+}
+
+func TestALostStateIsRebuiltFromTheTargets(t *testing.T) {
+	h := newHost(t)
+	want := map[string][]byte{}
+	for _, name := range []string{"db_20261121_030001.sql", "db_20261122_030001.sql", "plain.sql"} {
+		want[name] = h.write(name, 100_000)
+	}
+	h.once()
+	blocks := h.a.Calls("block")
+	h.state = t.TempDir()
+	if s := h.once(); !s.Complete() {
+		t.Errorf("%+v", s)
+	}
+	if h.a.Calls("block") != blocks {
+		t.Error("something was uploaded twice")
+	}
+	h.check(h.a, want)
+	h.check(h.b, want)
+
+	// The same name, time and size, but other bytes: not the same dump.
+	other := bytes.Repeat([]byte("X"), 100_000)
+	os.WriteFile(filepath.Join(h.dumps, "db_20261122_030001.sql"), other, 0o640)
+	h.state = t.TempDir()
+	if s := h.once(); s.Delivered() != 2*3 {
+		t.Errorf("%+v", s)
+	}
+	if n := len(h.a.Objects()); n != 8 {
+		t.Errorf("%d objects, want 8: the changed dump is a backup of its own", n)
+	}
+}
+
+func TestADumpThatChangesWhileItIsShippedIsShippedAnew(t *testing.T) {
+	h := newHost(t)
+	name := "db_20261122_030001.sql"
+	h.write(name, 500_000)
+	path := filepath.Join(h.dumps, name)
+	changed := false
+	h.a.Fault(func(c mem.Call) error {
+		if c.Op == "block" && c.Block == 2 && strings.HasSuffix(c.Name, ".age") && !changed {
+			changed = true
+			os.WriteFile(path, bytes.Repeat([]byte("y"), 400_000), 0o640)
+		}
+		return nil
+	})
+	if s := h.once(); s.Complete() {
+		t.Error("the loss of a version went unnoticed")
+	}
+	if s := h.once(); !s.Complete() {
+		t.Errorf("%+v", s)
+	}
+	h.check(h.a, map[string][]byte{name: bytes.Repeat([]byte("y"), 400_000)})
+}
+
+func TestRunShipsWhatComesAndEndsWithItsContext(t *testing.T) {
+	h := newHost(t)
+	want := map[string][]byte{"before.sql": h.write("before.sql", 1000)}
+	a := h.start()
+	defer a.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- a.Run(ctx) }()
+	for i := range 20 {
+		name := fmt.Sprintf("db%d_20261122_030001.sql", i)
+		want[name] = h.write(name, 1000*i+1)
+	}
+	deadline := time.After(30 * time.Second)
+	for len(h.a.Objects()) < 2*len(want) || len(h.b.Objects()) < 2*len(want) {
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-deadline:
+			t.Fatalf("%d and %d objects", len(h.a.Objects()), len(h.b.Objects()))
+		}
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	h.check(h.a, want)
+	h.check(h.b, want)
+}
+
+func TestASecondAgentIsRefused(t *testing.T) {
+	h := newHost(t)
+	a := h.start()
+	defer a.Close()
+	_, err := agent.New(agent.Options{State: h.state, Journal: "journal.db"})
+	if !errors.Is(err, agent.ErrRunning) || !strings.Contains(err.Error(), fmt.Sprint(os.Getpid())) {
+		t.Error(err)
+	}
+}

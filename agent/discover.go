@@ -1,0 +1,215 @@
+package agent
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"maps"
+	"os"
+	"syscall"
+
+	"offsite/agent/dump"
+	"offsite/agent/journal"
+	"offsite/agent/vault"
+	"offsite/agent/watch"
+)
+
+// discover takes finished files from the watcher, writes them into the journal and queues them for the targets. Many
+// that come at once share a transaction. It returns when found is closed or ctx ends.
+func (a *Agent) discover(ctx context.Context, found <-chan watch.File) error {
+	for {
+		var files []watch.File
+		select {
+		case f, more := <-found:
+			if !more {
+				return nil
+			}
+			files = append(files, f)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		for more := true; more && len(files) < cap(found); {
+			select {
+			case f, open := <-found:
+				if more = open; open {
+					files = append(files, f)
+				}
+			default:
+				more = false
+			}
+		}
+		if err := a.add(files); err != nil {
+			return err
+		}
+	}
+}
+
+// add records files as dumps that all targets are owed.
+func (a *Agent) add(files []watch.File) error {
+	var dumps []*journal.Dump
+	for _, f := range files {
+		d, err := a.meet(f)
+		if err != nil {
+			a.Log.Error("cannot ship this file", "dump", f.Path, "err", err)
+			continue
+		}
+		if d != nil {
+			dumps = append(dumps, d)
+		}
+	}
+	if len(dumps) == 0 {
+		return nil
+	}
+	if err := a.journal.Add(dumps...); err != nil {
+		return err
+	}
+	for _, d := range dumps {
+		a.held.hold(d)
+		a.Log.Info("found dump", "dump", d.Path, "series", d.Series, "taken", d.Taken, "bytes", d.File.Size)
+		if d.Suspect != "" {
+			a.Log.Warn("dump is suspect", "dump", d.Path, "reason", d.Suspect)
+		}
+		a.offer(d)
+	}
+	return nil
+}
+
+// meet decides what a finished file is: a new dump, or (nil) one that the journal has already.
+func (a *Agent) meet(f watch.File) (*journal.Dump, error) {
+	file := journal.File(f.ID)
+	old, err := a.journal.ByFile(file)
+	if err != nil {
+		return nil, err
+	}
+	if old != nil && !lost(old) {
+		same, err := a.sameContent(old, f)
+		if err != nil {
+			return nil, err
+		}
+		if same {
+			return a.refresh(old, f)
+		}
+	}
+	id, err := dump.Identify(f.Rel, f.ID.ModTime(), a.Now(), a.Sources[f.Dir].Rules)
+	if err != nil {
+		return nil, err
+	}
+	return a.newDump(f.Path, file, id)
+}
+
+// newDump is a dump that every target is owed, under a fresh random id.
+func (a *Agent) newDump(path string, file journal.File, id dump.Identity) (*journal.Dump, error) {
+	d := &journal.Dump{
+		Path: path, File: file, Series: vault.Text(id.Series), Taken: id.Taken, TakenFrom: string(id.From), Zone: a.Zone,
+		Name: id.File, Suspect: id.Suspect, Found: a.Now(), Targets: map[string]journal.Delivery{},
+	}
+	for _, t := range a.Targets {
+		d.Targets[t.Name] = journal.Delivery{State: journal.Owed, At: d.Found}
+	}
+	return d, a.name(d)
+}
+
+// name gives a dump an id that no other dump in the journal has, and the object's name that goes with it.
+func (a *Agent) name(d *journal.Dump) error {
+	for {
+		var b [4]byte
+		rand.Read(b[:])
+		d.ID = hex.EncodeToString(b[:])
+		if other, err := a.journal.ByID(d.ID); err != nil {
+			return err
+		} else if other == nil {
+			break
+		}
+	}
+	name, err := vault.NewName(a.Host, d.Series, d.Taken, d.ID, d.Name)
+	d.Object = name.String()
+	return err
+}
+
+// known spares the watcher the work on files that the journal has, unchanged and with every target.
+func (a *Agent) known(path string, id watch.FileID) bool {
+	d, err := a.journal.ByFile(journal.File(id))
+	if err != nil || d == nil || d.Path != path || d.File != journal.File(id) || lost(d) {
+		return false
+	}
+	for _, t := range a.Targets {
+		if _, ok := d.Targets[t.Name]; !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// lost says whether some target will never get the dump from the version in the journal.
+func lost(d *journal.Dump) bool {
+	for _, t := range d.Targets {
+		if t.State == journal.Lost {
+			return true
+		}
+	}
+	return false
+}
+
+// sameContent says whether a file that the journal knows by inode, size and mtime still has the content of then. It
+// is asked when the ctime differs: after a chmod or rename it has, after a rewrite with the mtime put back it has not.
+func (a *Agent) sameContent(d *journal.Dump, f watch.File) (bool, error) {
+	if d.File.CTime == f.ID.CTime {
+		return true, nil
+	}
+	if d.Fingerprint == ([32]byte{}) {
+		return true, nil // not sealed yet: what is sealed will be what is there then
+	}
+	sum, err := a.fingerprintFile(f.Path)
+	return sum == d.Fingerprint, err
+}
+
+// fingerprintFile reads a file and gives its private fingerprint.
+func (a *Agent) fingerprintFile(path string) (sum [32]byte, err error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return sum, err
+	}
+	defer f.Close()
+	return a.fingerprint(f)
+}
+
+func (a *Agent) fingerprint(r io.Reader) (sum [32]byte, err error) {
+	h := sha256.New()
+	if _, err := io.Copy(h, r); err != nil {
+		return sum, err
+	}
+	return a.Signer.MAC("dump", h.Sum(nil)), nil
+}
+
+// refresh follows a known dump to a new path or ctime, and owes it to targets that were added since. Once the keys of
+// its sealing are erased that takes a new sealing, under a new name: then the result is a new dump, else nil.
+func (a *Agent) refresh(old *journal.Dump, f watch.File) (*journal.Dump, error) {
+	lacking := map[string]journal.Delivery{}
+	for _, t := range a.Targets {
+		if _, ok := old.Targets[t.Name]; !ok {
+			lacking[t.Name] = journal.Delivery{State: journal.Owed, At: a.Now()}
+		}
+	}
+	if len(lacking) > 0 && !old.Open() {
+		fresh := *old
+		fresh.Path, fresh.File = f.Path, journal.File(f.ID)
+		fresh.Targets = maps.Clone(old.Targets)
+		maps.Copy(fresh.Targets, lacking)
+		return &fresh, a.name(&fresh)
+	}
+	d, err := a.journal.Update(old.ID, func(d *journal.Dump) {
+		d.Path, d.File = f.Path, journal.File(f.ID)
+		maps.Copy(d.Targets, lacking)
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.offer(d)
+	return nil, nil
+}
+
+// errVanished: the dump's file is no longer there.
+var errVanished = errors.New("the dump is gone from the disk")

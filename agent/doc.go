@@ -1,0 +1,17 @@
+// Package agent is the life of a dump, from the watched directory to every target. Read it in this order:
+//
+//  1. watch: a finished file is found (agent/watch), also one that came while the agent was down.
+//  2. discover.go: its name says series and time (agent/dump); the journal (agent/journal) has it as owed to every
+//     target; it is held open, so that local rotation does not take it away (held.go).
+//  3. queue.go, worker.go: each target has a queue and workers of its own. A slow or dead one holds up no other. It is
+//     asked once what it holds already (survey.go).
+//  4. shipment.go: the dump is opened once for all targets, with one sealing (crypto). What is learnt of its bytes on
+//     the way goes into the manifest (private.go).
+//  5. source.go, memory.go: blocks of ciphertext are made on demand, within one budget of memory. A block's digest is
+//     in the journal before the block leaves the process.
+//  6. ship.go: data, then the signed manifest (agent/vault): now the backup exists. Then the journal.
+//  7. lose: what changed or went away before every target had it is said aloud, and found anew.
+//
+// A crash after any step repeats that step and harms nothing. Every goroutine is started in Run, Once, drain and
+// worker.run, and has ended when they return.
+package agent

@@ -1,0 +1,241 @@
+package journal
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// State is how far a dump is on one target.
+type State string
+
+const (
+	// Owed: the target lacks the dump, and the agent goes on trying.
+	Owed State = "owed"
+	// Delivered: the target has confirmed data and manifest.
+	Delivered State = "delivered"
+	// Lost: the dump went away or changed before the target had it. Nothing more is tried.
+	Lost State = "lost"
+)
+
+// Delivery is one target's part of a dump.
+type Delivery struct {
+	State State `json:"state"`
+	// Object is the data object's name on the target, once it is known.
+	Object string `json:"object,omitempty"`
+	// At is when the state was entered.
+	At time.Time `json:"at"`
+}
+
+// Dump is one version of one file.
+type Dump struct {
+	// ID is of the dump's sealing, and part of its objects' names.
+	ID   string `json:"id"`
+	Path string `json:"path"`
+	File File   `json:"file"`
+
+	Series    string    `json:"series"`
+	Taken     time.Time `json:"taken"`
+	TakenFrom string    `json:"taken_from"`
+	Zone      string    `json:"zone"`
+	Name      string    `json:"name"`
+	// Suspect says why the dump is suspect; empty if it is not.
+	Suspect string `json:"suspect,omitempty"`
+
+	Found time.Time `json:"found"`
+	// Object is the name of the data object on every target to which this program sends it.
+	Object string `json:"object"`
+	// Sealing is crypto.Sealing's state: nil before the first block is sealed, and after the last delivery.
+	Sealing []byte `json:"sealing,omitempty"`
+	// Fingerprint is the MAC of the dump's SHA-256, once all of it has been read; zero before.
+	Fingerprint [32]byte `json:"fingerprint"`
+
+	Targets map[string]Delivery `json:"targets"`
+}
+
+// Open says whether some target still lacks the dump and may get it.
+func (d *Dump) Open() bool {
+	for _, t := range d.Targets {
+		if t.State == Owed {
+			return true
+		}
+	}
+	return false
+}
+
+// Add records new dumps, all in one transaction.
+func (j *Journal) Add(dumps ...*Dump) error {
+	return j.db.Update(func(tx *bolt.Tx) error {
+		for _, d := range dumps {
+			if err := save(tx, d); err != nil {
+				return err
+			}
+			if err := tx.Bucket(bucketFiles).Put(d.File.key(), []byte(d.ID)); err != nil {
+				return err
+			}
+			if err := tx.Bucket(bucketPaths).Put([]byte(d.Path), []byte(d.ID)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func save(tx *bolt.Tx, d *Dump) error {
+	id := []byte(d.ID)
+	if d.Open() {
+		if err := tx.Bucket(bucketOpen).Put(id, nil); err != nil {
+			return err
+		}
+	} else {
+		// No target needs the sealing any more: its key and digests go with it.
+		d.Sealing = nil
+		if err := tx.Bucket(bucketOpen).Delete(id); err != nil {
+			return err
+		}
+		if tx.Bucket(bucketDigests).Bucket(id) != nil {
+			if err := tx.Bucket(bucketDigests).DeleteBucket(id); err != nil {
+				return err
+			}
+		}
+	}
+	return put(tx.Bucket(bucketDumps), id, d)
+}
+
+// Update changes one dump in one transaction, and gives back what it is now. Concurrent updates share an fdatasync.
+// change may be called more than once.
+func (j *Journal) Update(id string, change func(*Dump)) (*Dump, error) {
+	var d *Dump
+	err := j.db.Batch(func(tx *bolt.Tx) error {
+		d = new(Dump)
+		found, err := get(tx.Bucket(bucketDumps), []byte(id), d)
+		if err != nil {
+			return err
+		}
+		if !found {
+			return fmt.Errorf("journal has no dump %s", id)
+		}
+		oldFile, oldPath := d.File, d.Path
+		change(d)
+		if oldFile != d.File || oldPath != d.Path {
+			if err := move(tx, oldFile, oldPath, d); err != nil {
+				return err
+			}
+		}
+		return save(tx, d)
+	})
+	return d, err
+}
+
+func move(tx *bolt.Tx, oldFile File, oldPath string, d *Dump) error {
+	files, paths := tx.Bucket(bucketFiles), tx.Bucket(bucketPaths)
+	if string(files.Get(oldFile.key())) == d.ID {
+		if err := files.Delete(oldFile.key()); err != nil {
+			return err
+		}
+	}
+	if string(paths.Get([]byte(oldPath))) == d.ID {
+		if err := paths.Delete([]byte(oldPath)); err != nil {
+			return err
+		}
+	}
+	if err := files.Put(d.File.key(), []byte(d.ID)); err != nil {
+		return err
+	}
+	return paths.Put([]byte(d.Path), []byte(d.ID))
+}
+
+// Record writes down a block's digest, and the state of the sealing with the first of them: before a byte of the
+// block leaves the process. Concurrent calls share an fdatasync.
+func (j *Journal) Record(id string, sealing []byte, block int, digest [64]byte) error {
+	return j.db.Batch(func(tx *bolt.Tx) error {
+		var d Dump
+		found, err := get(tx.Bucket(bucketDumps), []byte(id), &d)
+		if err != nil {
+			return err
+		}
+		if !found || !d.Open() {
+			return fmt.Errorf("journal has no open dump %s", id)
+		}
+		if d.Sealing == nil {
+			d.Sealing = sealing
+			if err := put(tx.Bucket(bucketDumps), []byte(id), &d); err != nil {
+				return err
+			}
+		}
+		b, err := tx.Bucket(bucketDigests).CreateBucketIfNotExists([]byte(id))
+		if err != nil {
+			return err
+		}
+		return b.Put(binary.BigEndian.AppendUint64(nil, uint64(block)), digest[:])
+	})
+}
+
+// Digests calls give for each recorded digest of a dump's sealing, in ascending order of the blocks.
+func (j *Journal) Digests(id string, give func(block int, digest [64]byte) error) error {
+	return j.db.View(func(tx *bolt.Tx) error {
+		b := tx.Bucket(bucketDigests).Bucket([]byte(id))
+		if b == nil {
+			return nil
+		}
+		return b.ForEach(func(k, v []byte) error {
+			if len(k) != 8 || len(v) != 64 {
+				return fmt.Errorf("journal: digest %x of dump %s is damaged", k, id)
+			}
+			return give(int(binary.BigEndian.Uint64(k)), [64]byte(v))
+		})
+	})
+}
+
+// ByFile is the newest dump with this device, inode, size and mtime, or nil.
+func (j *Journal) ByFile(f File) (*Dump, error) { return j.by(bucketFiles, f.key()) }
+
+// ByPath is the newest dump found at this path, or nil.
+func (j *Journal) ByPath(path string) (*Dump, error) { return j.by(bucketPaths, []byte(path)) }
+
+func (j *Journal) by(index, key []byte) (*Dump, error) {
+	var d *Dump
+	err := j.db.View(func(tx *bolt.Tx) error {
+		id := tx.Bucket(index).Get(key)
+		if id == nil {
+			return nil
+		}
+		d = new(Dump)
+		found, err := get(tx.Bucket(bucketDumps), id, d)
+		if !found {
+			d = nil
+		}
+		return err
+	})
+	return d, err
+}
+
+// ByID is one dump, or nil.
+func (j *Journal) ByID(id string) (*Dump, error) {
+	var d *Dump
+	err := j.db.View(func(tx *bolt.Tx) error {
+		d = new(Dump)
+		found, err := get(tx.Bucket(bucketDumps), []byte(id), d)
+		if !found {
+			d = nil
+		}
+		return err
+	})
+	return d, err
+}
+
+// EachOpen calls give for each dump that some target still lacks.
+func (j *Journal) EachOpen(give func(*Dump) error) error {
+	return j.db.View(func(tx *bolt.Tx) error {
+		return tx.Bucket(bucketOpen).ForEach(func(id, _ []byte) error {
+			var d Dump
+			found, err := get(tx.Bucket(bucketDumps), id, &d)
+			if err != nil || !found {
+				return err
+			}
+			return give(&d)
+		})
+	})
+}

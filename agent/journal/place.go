@@ -1,0 +1,107 @@
+package journal
+
+import (
+	"fmt"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// Place is where a target was when the journal last knew.
+type Place struct {
+	// Location tells one place from another, such as s3://bucket/prefix.
+	Location string `json:"location"`
+	// Surveyed is when the target was asked what it holds; zero: not yet.
+	Surveyed time.Time `json:"surveyed"`
+}
+
+// Place is what the journal knows of a target. The zero Place: nothing.
+func (j *Journal) Place(target string) (Place, error) {
+	var p Place
+	err := j.db.View(func(tx *bolt.Tx) error {
+		_, err := get(tx.Bucket(bucketTargets), []byte(target), &p)
+		return err
+	})
+	return p, err
+}
+
+// Move forgets all that the journal knew of a target, because it is new or has another location now: nothing is
+// delivered there, and it is to be surveyed.
+func (j *Journal) Move(target, location string) error {
+	return j.db.Update(func(tx *bolt.Tx) error {
+		var changed []*Dump
+		err := tx.Bucket(bucketDumps).ForEach(func(id, _ []byte) error {
+			var d Dump
+			if _, err := get(tx.Bucket(bucketDumps), id, &d); err != nil {
+				return err
+			}
+			if _, ok := d.Targets[target]; ok {
+				delete(d.Targets, target)
+				changed = append(changed, &d)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		for _, d := range changed {
+			if err := save(tx, d); err != nil {
+				return err
+			}
+		}
+		if err := dropRemote(tx, target); err != nil {
+			return err
+		}
+		return put(tx.Bucket(bucketTargets), []byte(target), Place{Location: location})
+	})
+}
+
+// Survey records the names of what lies on a target, all of it at once.
+func (j *Journal) Survey(target, location string, at time.Time, found map[RemoteKey][]string) error {
+	return j.db.Update(func(tx *bolt.Tx) error {
+		if err := dropRemote(tx, target); err != nil {
+			return err
+		}
+		b, err := tx.Bucket(bucketRemote).CreateBucket([]byte(target))
+		if err != nil {
+			return err
+		}
+		for key, objects := range found {
+			if err := put(b, key.bytes(), objects); err != nil {
+				return err
+			}
+		}
+		return put(tx.Bucket(bucketTargets), []byte(target), Place{Location: location, Surveyed: at})
+	})
+}
+
+func dropRemote(tx *bolt.Tx, target string) error {
+	if tx.Bucket(bucketRemote).Bucket([]byte(target)) == nil {
+		return nil
+	}
+	return tx.Bucket(bucketRemote).DeleteBucket([]byte(target))
+}
+
+// RemoteKey is what a dump and an object's name can be compared by.
+type RemoteKey struct {
+	Series string
+	// Taken in seconds since 1970.
+	Taken int64
+	// File is the file name as the object's name has it.
+	File string
+}
+
+func (k RemoteKey) bytes() []byte { return fmt.Appendf(nil, "%q %d %q", k.Series, k.Taken, k.File) }
+
+// Remote is the data objects of the backups with this key that lay on the target when it was surveyed.
+func (j *Journal) Remote(target string, key RemoteKey) (objects []string, err error) {
+	err = j.db.View(func(tx *bolt.Tx) error {
+		b := tx.Bucket(bucketRemote).Bucket([]byte(target))
+		if b == nil {
+			return nil
+		}
+		_, err := get(b, key.bytes(), &objects)
+		return err
+	})
+	return objects, err
+}

@@ -1,0 +1,48 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+)
+
+// ErrRunning can occur in New: another process has the state directory.
+var ErrRunning = errors.New("another offsite is running")
+
+// stateLock keeps two agents from working on one state directory: a flock, which the kernel drops with the process.
+type stateLock struct{ file *os.File }
+
+func lockState(path string) (*stateLock, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		defer f.Close()
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, fmt.Errorf("lock %s: %w", path, err)
+		}
+		owner := make([]byte, 100)
+		n, _ := f.Read(owner)
+		return nil, fmt.Errorf("%w (%s)", ErrRunning, strings.TrimSpace(string(owner[:n])))
+	}
+	l := &stateLock{f}
+	if err := l.sign(); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	return l, nil
+}
+
+// sign leaves word of who holds the lock.
+func (l *stateLock) sign() error {
+	if err := l.file.Truncate(0); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(l.file, "pid %d", os.Getpid())
+	return err
+}
+
+func (l *stateLock) release() error { return l.file.Close() }

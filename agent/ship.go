@@ -1,0 +1,166 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"offsite/agent/journal"
+	"offsite/agent/vault"
+)
+
+// ship brings one dump to the worker's target: steps 5 to 7 of its life. Every step may be repeated after a crash.
+func (w *worker) ship(ctx context.Context, d *journal.Dump) error {
+	if d.Targets[w.target.Name].State != journal.Owed {
+		return w.tidy(ctx, d)
+	}
+	if there, err := w.foundThere(ctx, d); there || err != nil {
+		return err
+	}
+	s, err := w.agent.board(d)
+	if err != nil {
+		return err
+	}
+	defer w.agent.leave(s)
+
+	w.agent.Observer.Started(w.target.Name, d.Name, s.sealing.Size())
+	err = w.deliver(ctx, s)
+	w.agent.Observer.Ended(w.target.Name, d.Name, err)
+	return err
+}
+
+// deliver puts the data, then the manifest, then the entry in the journal, which may lag but never leads.
+func (w *worker) deliver(ctx context.Context, s *shipment) error {
+	begin := w.agent.Now()
+	again := w.begin(s)
+	if again {
+		if committed, err := w.committed(ctx, s); committed || err != nil {
+			return err
+		}
+	}
+	if err := w.put(ctx, s, again); err != nil {
+		return err
+	}
+	manifest, fingerprint, err := s.complete(ctx)
+	if err != nil {
+		return errors.Join(err, w.abandon(ctx, s.name))
+	}
+	if err := w.vault.Commit(ctx, s.name, manifest); err != nil {
+		return err
+	}
+	if err := w.record(s.dump, s.name.String(), fingerprint); err != nil {
+		return err
+	}
+	took := w.agent.Now().Sub(begin)
+	w.log.Info("delivered", "dump", s.dump.Path, "object", s.name.String(), "bytes", s.sealing.Size(), "took", took.Round(time.Millisecond))
+	return nil
+}
+
+// begin notes that the target has something of this dump from now on, and says whether it may have had before.
+func (w *worker) begin(s *shipment) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	again := w.begun[s.dump.ID]
+	w.begun[s.dump.ID] = true
+	return again
+}
+
+// committed says whether an earlier try got as far as the manifest and only the journal does not know.
+func (w *worker) committed(ctx context.Context, s *shipment) (bool, error) {
+	m, _, err := w.vault.Manifest(ctx, s.name)
+	if err != nil {
+		if isMissing(err) {
+			err = nil
+		}
+		return false, err
+	}
+	whole, err := w.vault.HasData(ctx, s.name, m.Stored)
+	if err != nil || !whole {
+		return false, err
+	}
+	w.log.Info("was delivered before a restart", "dump", s.dump.Path, "object", m.Object)
+	return true, w.record(s.dump, m.Object, m.Fingerprint)
+}
+
+func (w *worker) put(ctx context.Context, s *shipment, again bool) error {
+	if again {
+		if whole, err := w.vault.HasData(ctx, s.name, s.sealing.Size()); whole || err != nil {
+			return err
+		}
+		w.log.Info("goes on where it stopped", "dump", s.dump.Path, "object", s.name.String())
+	}
+	src := &source{shipment: s, share: w.share, sent: func(n int64) {
+		w.agent.Observer.Sent(w.target.Name, s.dump.Name, n)
+	}}
+	return w.vault.Put(ctx, s.name, src)
+}
+
+// record writes down that the target has the dump.
+func (w *worker) record(d *journal.Dump, object string, fingerprint [32]byte) error {
+	now, err := w.agent.journal.Update(d.ID, func(d *journal.Dump) {
+		d.Fingerprint = fingerprint
+		d.Targets[w.target.Name] = journal.Delivery{State: journal.Delivered, Object: object, At: w.agent.Now()}
+	})
+	if err != nil {
+		return err
+	}
+	if !now.Open() {
+		w.agent.held.drop(d.ID)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.begun, d.ID)
+	w.result.Delivered++
+	return nil
+}
+
+// tidy removes what a sealing that will never be finished left on the target.
+func (w *worker) tidy(ctx context.Context, d *journal.Dump) error {
+	if d.Targets[w.target.Name].State != journal.Lost {
+		return nil
+	}
+	name, err := vault.Parse(d.Object)
+	if err != nil {
+		return err
+	}
+	return w.vault.Abandon(ctx, name)
+}
+
+// abandon is tidy right after the failure, with a context that outlives the transfer's.
+func (w *worker) abandon(ctx context.Context, name vault.Name) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	return w.vault.Abandon(ctx, name)
+}
+
+// lose gives up a dump that went away or changed before every target had it. What its path holds now is another dump.
+func (a *Agent) lose(ctx context.Context, d *journal.Dump, cause error) error {
+	var lacking []string
+	now, err := a.journal.Update(d.ID, func(d *journal.Dump) {
+		lacking = lacking[:0]
+		for name, t := range d.Targets {
+			if t.State == journal.Owed {
+				lacking = append(lacking, name)
+				d.Targets[name] = journal.Delivery{State: journal.Lost, At: a.Now()}
+			}
+		}
+	})
+	if err != nil || len(lacking) == 0 {
+		return err
+	}
+	a.held.drop(d.ID)
+	a.Log.Error("dump was lost before all targets had it", "dump", d.Path, "targets", lacking, "err", cause)
+	for _, w := range a.workers {
+		w.mu.Lock()
+		if now.Targets[w.target.Name].State == journal.Lost {
+			w.result.Lost++
+		}
+		begun := w.begun[d.ID]
+		w.mu.Unlock()
+		if begun {
+			w.queue.push(d.ID) // to tidy up
+		}
+	}
+	a.watcher.Requeue(d.Path)
+	return ctx.Err()
+}

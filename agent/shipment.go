@@ -1,0 +1,222 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"sync"
+	"syscall"
+
+	"offsite/agent/dump"
+	"offsite/agent/journal"
+	"offsite/agent/vault"
+	"offsite/crypto"
+)
+
+// shipment is one dump while targets are fed from it: the open file, its one sealing, and what was learnt of its
+// bytes on the way. All targets share it, so that every one of them gets the same object.
+type shipment struct {
+	agent   *Agent
+	dump    *journal.Dump
+	name    vault.Name
+	file    *os.File
+	sealing *crypto.Sealing
+	resumed bool // an earlier run or try has sealed some of it
+
+	users int // guarded by agent.shipments.mu
+
+	finish      sync.Mutex // one target at a time completes the facts and the manifest
+	inspector   *dump.Inspector
+	manifest    []byte
+	fingerprint [32]byte
+}
+
+// shipments are the dumps in hand.
+type shipments struct {
+	mu sync.Mutex
+	by map[string]*shipment
+}
+
+// board gives the shipment of a dump, opened if no other target has it open. leave must be called after it.
+func (a *Agent) board(d *journal.Dump) (*shipment, error) {
+	a.shipments.mu.Lock()
+	defer a.shipments.mu.Unlock()
+	if s := a.shipments.by[d.ID]; s != nil {
+		s.users++
+		return s, nil
+	}
+	s, err := a.openShipment(d)
+	if err != nil {
+		return nil, err
+	}
+	s.users = 1
+	a.shipments.by[d.ID] = s
+	return s, nil
+}
+
+// leave closes the shipment after its last user.
+func (a *Agent) leave(s *shipment) {
+	a.shipments.mu.Lock()
+	defer a.shipments.mu.Unlock()
+	if s.users--; s.users > 0 {
+		return
+	}
+	delete(a.shipments.by, s.dump.ID)
+	if d, err := a.journal.ByID(s.dump.ID); err == nil && d != nil && d.Open() && a.held.put(d.ID, s.file) {
+		return
+	}
+	s.sealing.Erase()
+	s.file.Close()
+}
+
+func (a *Agent) openShipment(d *journal.Dump) (*shipment, error) {
+	// The journal's copy, not the caller's: another target may have begun the sealing meanwhile.
+	d, err := a.journal.ByID(d.ID)
+	if err != nil || d == nil {
+		return nil, fmt.Errorf("the journal has lost dump %s: %w", d.Path, err)
+	}
+	name, err := vault.Parse(d.Object)
+	if err != nil {
+		return nil, err
+	}
+	file, err := a.openDump(d)
+	if err != nil {
+		return nil, err
+	}
+	s := &shipment{agent: a, dump: d, name: name, file: file, resumed: d.Sealing != nil, inspector: dump.NewInspector()}
+	if s.resumed {
+		err = s.restoreSealing()
+	} else {
+		s.sealing, err = crypto.NewSealing(a.Recipients, d.File.Size, a.blockSize(d.File.Size))
+	}
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	s.sealing.Tap(s.inspector)
+	return s, nil
+}
+
+func (s *shipment) restoreSealing() (err error) {
+	if s.sealing, err = crypto.ParseSealing(s.dump.Sealing); err != nil {
+		return err
+	}
+	return s.agent.journal.Digests(s.dump.ID, func(block int, b [64]byte) error {
+		var d crypto.Digest
+		if err := d.UnmarshalBinary(b[:]); err != nil {
+			return err
+		}
+		s.sealing.Restore(block, d)
+		return nil
+	})
+}
+
+// openDump opens the dump's file, and makes sure that it is still the version that was found.
+func (a *Agent) openDump(d *journal.Dump) (*os.File, error) {
+	f, err := a.held.take(d.ID), error(nil)
+	if f == nil {
+		f, err = os.OpenFile(d.Path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %w", errVanished, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := sameVersion(f, d.File); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// sameVersion fails with ErrSourceChanged when the open file is not the version that want describes. A change of
+// ctime alone (chmod, rename, another hard link) is no other version.
+func sameVersion(f *os.File, want journal.File) error {
+	now, err := fileOf(f)
+	if err != nil {
+		return err
+	}
+	if now.Ino != want.Ino || now.Dev != want.Dev || now.Size != want.Size || now.MTime != want.MTime {
+		return fmt.Errorf("%s: %w", f.Name(), crypto.ErrSourceChanged)
+	}
+	return nil
+}
+
+// seal makes block i of the ciphertext in p.
+func (s *shipment) seal(ctx context.Context, i int, p []byte) ([32]byte, error) {
+	sum, err := s.sealing.Seal(ctx, s.file, i, p, s.record)
+	return sum, sourceError(err)
+}
+
+// record makes a block's digest durable, and the sealing's state with the first: DESIGN 5, "one file key, one
+// plaintext".
+func (s *shipment) record(i int, d crypto.Digest) error {
+	b, err := d.MarshalBinary()
+	if err != nil {
+		return err
+	}
+	return s.agent.journal.Record(s.dump.ID, s.sealing.Marshal(), i, [64]byte(b))
+}
+
+// complete makes the signed manifest, after some target has all of the data. Every later target gets the same one.
+func (s *shipment) complete(ctx context.Context) (manifest []byte, fingerprint [32]byte, err error) {
+	s.finish.Lock()
+	defer s.finish.Unlock()
+	if s.manifest == nil {
+		if err := s.proveUnchanged(ctx); err != nil {
+			return nil, fingerprint, sourceError(err)
+		}
+		if err := s.sign(); err != nil {
+			return nil, fingerprint, err
+		}
+	}
+	return s.manifest, s.fingerprint, nil
+}
+
+// proveUnchanged reads what no target needed to read, and makes sure that the file is still what was sealed. Where
+// something touched the file meanwhile, every block is sealed once more and compared.
+func (s *shipment) proveUnchanged(ctx context.Context) error {
+	if err := s.sealing.Drain(ctx, s.file, s.record); err != nil {
+		return err
+	}
+	if err := sameVersion(s.file, s.dump.File); err != nil {
+		return err
+	}
+	now, err := fileOf(s.file)
+	if err != nil || now.CTime == s.dump.File.CTime {
+		return err
+	}
+	return s.sealing.Verify(ctx, s.file)
+}
+
+func (s *shipment) sign() error {
+	a, d := s.agent, s.dump
+	facts := s.inspector.Facts()
+	s.fingerprint = a.Signer.MAC("dump", facts.SHA256[:])
+	sealed, err := s.private(facts)
+	if err != nil {
+		return err
+	}
+	m := &vault.Manifest{
+		Format: vault.Format, Object: s.name.String(), Host: s.name.Host, Series: s.name.Series, Taken: s.name.Taken,
+		TakenFrom: d.TakenFrom, Zone: d.Zone, Name: vault.Text(d.Name),
+		Size: d.File.Size, Stored: s.sealing.Size(), BlockSize: s.sealing.BlockSize(),
+		Recipients: a.RecipientNames, Health: facts.Health, HealthReason: facts.Reason,
+		Fingerprint: s.fingerprint, Program: a.Program, Sealed: sealed,
+	}
+	if d.Suspect != "" {
+		m.Health, m.HealthReason = "suspect", d.Suspect
+	}
+	for i := range s.sealing.Blocks() {
+		digest, known := s.sealing.Digest(i)
+		if !known {
+			return fmt.Errorf("block %d of %s was never sealed", i, d.Path)
+		}
+		m.Blocks = append(m.Blocks, digest.Sum)
+	}
+	s.manifest, err = vault.Sign(a.Signer, m)
+	return err
+}

@@ -1,0 +1,55 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"offsite/crypto"
+	"offsite/providers"
+)
+
+// source is a sealed dump as a target sees it: ciphertext blocks, made when they are asked for.
+type source struct {
+	shipment *shipment
+	share    *share
+	sent     func(bytes int64) // told of each block that was released
+}
+
+func (s *source) Size() int64      { return s.shipment.sealing.Size() }
+func (s *source) BlockSize() int64 { return s.shipment.sealing.BlockSize() }
+
+// Block seals one block. Its digest is in the journal before this returns.
+func (s *source) Block(ctx context.Context, i int) (*providers.Block, error) {
+	size := min(s.BlockSize(), s.Size()-int64(i)*s.BlockSize())
+	p, giveBack, err := s.share.take(ctx, size)
+	if err != nil {
+		return nil, err
+	}
+	sum, err := s.shipment.seal(ctx, i, p)
+	if err != nil {
+		giveBack()
+		return nil, err
+	}
+	release := func() {
+		giveBack()
+		s.sent(size)
+	}
+	return providers.NewBlock(i, io.NewSectionReader(bytes.NewReader(p), 0, size), sum, release), nil
+}
+
+// Sum is known for every block that was sealed before, in this run or an earlier one.
+func (s *source) Sum(i int) ([32]byte, bool) {
+	d, known := s.shipment.sealing.Digest(i)
+	return d.Sum, known
+}
+
+// sourceError gives crypto's verdict the name that targets know.
+func sourceError(err error) error {
+	if errors.Is(err, crypto.ErrSourceChanged) {
+		return fmt.Errorf("%w: %w", providers.ErrSourceChanged, err)
+	}
+	return err
+}

@@ -1,0 +1,49 @@
+package agent
+
+// Summary is what Once or Push did.
+type Summary struct {
+	Targets []Result
+	// Unfinished are the files that were still being written, with the reason, for people.
+	Unfinished []string
+}
+
+// Result is one target's part.
+type Result struct {
+	Target string
+	// Delivered counts the dumps that the target got, or was found to have.
+	Delivered int
+	// Failed counts those that it still lacks; they are tried again by the next run.
+	Failed int
+	// Lost counts those that changed or went away before it had them.
+	Lost int
+	// Err is the last error, of a try that may have been repeated with success.
+	Err error
+}
+
+// add takes the worker's part into the summary, once it has stopped.
+func (s *Summary) add(w *worker) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	r := w.result
+	r.Failed += w.queue.length()
+	s.Targets = append(s.Targets, r)
+}
+
+// Complete says whether every target has every dump that was due.
+func (s *Summary) Complete() bool {
+	for _, r := range s.Targets {
+		if r.Failed > 0 || r.Lost > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// Delivered counts what all targets together got.
+func (s *Summary) Delivered() int {
+	n := 0
+	for _, r := range s.Targets {
+		n += r.Delivered
+	}
+	return n
+}

@@ -1,0 +1,117 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"time"
+
+	"offsite/agent/journal"
+	"offsite/agent/vault"
+)
+
+// surveyed makes sure that the journal knows what lies on the target, before anything is shipped there: after the
+// state was lost, or for a target that is new or has moved. It tries until it succeeds; with tries > 0 that often.
+func (w *worker) surveyed(ctx context.Context, tries int) error {
+	for try := 1; ; try++ {
+		place, err := w.agent.journal.Place(w.target.Name)
+		if err != nil || !place.Surveyed.IsZero() {
+			return err
+		}
+		if err = w.survey(ctx); err == nil {
+			continue
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		pause, level := w.pause(err)
+		w.log.Log(ctx, level, "cannot see what the target holds", "err", err, "retry_in", pause.Round(time.Second))
+		w.mu.Lock()
+		w.result.Err = err
+		w.mu.Unlock()
+		if tries > 0 && (try >= tries || isPermanent(err)) {
+			return errGivenUp
+		}
+		if err := sleep(ctx, pause, nil); err != nil {
+			return err
+		}
+	}
+}
+
+// survey lists the target once. Manifests are read later, and only for dumps that are still on this host.
+func (w *worker) survey(ctx context.Context) error {
+	found := map[journal.RemoteKey][]string{}
+	for e, err := range w.vault.List(ctx, w.agent.Host) {
+		if errors.Is(err, fs.ErrPermission) {
+			w.log.Warn("may not list the target: a dump that it has already may be sent again", "err", err)
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if e.Manifest && e.Stored >= 0 {
+			key := remoteKey(e.Name)
+			found[key] = append(found[key], e.Name.String())
+		}
+	}
+	if len(found) > 0 {
+		w.log.Info("the target holds backups that the journal did not know", "dumps", len(found))
+	}
+	return w.agent.journal.Survey(w.target.Name, w.target.Location, w.agent.Now(), found)
+}
+
+func remoteKey(n vault.Name) journal.RemoteKey {
+	return journal.RemoteKey{Series: n.Series, Taken: n.Taken.Unix(), File: n.File}
+}
+
+// foundThere says whether the survey saw this very dump on the target: a trusted manifest of the same series, time
+// and file name, whose fingerprint is that of the file. Then the journal has it as delivered.
+func (w *worker) foundThere(ctx context.Context, d *journal.Dump) (bool, error) {
+	name, err := vault.Parse(d.Object)
+	if err != nil {
+		return false, err
+	}
+	objects, err := w.agent.journal.Remote(w.target.Name, remoteKey(name))
+	if err != nil || len(objects) == 0 {
+		return false, err
+	}
+	for _, object := range objects {
+		name, err := vault.Parse(object)
+		if err != nil {
+			return false, err
+		}
+		m, _, err := w.vault.Manifest(ctx, name)
+		if isMissing(err) || errors.Is(err, vault.ErrIntegrity) {
+			continue // it proves nothing: the dump is sent
+		}
+		if err != nil {
+			return false, err
+		}
+		if m.Size != d.File.Size {
+			continue
+		}
+		if d.Fingerprint == ([32]byte{}) {
+			if d.Fingerprint, err = w.agent.fingerprintDump(d); err != nil {
+				return false, err
+			}
+		}
+		if [32]byte(m.Fingerprint) == d.Fingerprint {
+			w.log.Info("is there already", "dump", d.Path, "object", object)
+			return true, w.record(d, object, d.Fingerprint)
+		}
+	}
+	return false, nil
+}
+
+// fingerprintDump reads the version of the file that the journal has.
+func (a *Agent) fingerprintDump(d *journal.Dump) (sum [32]byte, err error) {
+	s, err := a.board(d)
+	if err != nil {
+		return sum, err
+	}
+	defer a.leave(s)
+	return a.fingerprint(io.NewSectionReader(s.file, 0, d.File.Size))
+}
+
+func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) }

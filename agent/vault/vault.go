@@ -1,0 +1,176 @@
+// Package vault is one target's backups: what they are called, what describes them, and how they are listed, added
+// and opened.
+//
+// A backup is two objects, side by side:
+//
+//	db-server/crypto-ai-agent/20261122T030001Z_5f3c9a1e_crypto-ai-agent_20261122_040001.sql.gz.age
+//	db-server/crypto-ai-agent/20261122T030001Z_5f3c9a1e_crypto-ai-agent_20261122_040001.sql.gz.age.manifest
+//
+// The first is one plain age v1 file (package crypto). The second is the [Manifest], JSON in a note signed with the
+// host's Ed25519 key. It is written after the data is complete: a backup exists when its manifest does. Data without
+// a manifest is an upload that has not finished. docs/format.md has all of it, for a second implementation.
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"strings"
+	"time"
+
+	"offsite/crypto"
+	"offsite/providers"
+)
+
+// ErrIntegrity can occur wherever something is read from a target: it is not what the host wrote and signed.
+// Another target may have a good copy.
+var ErrIntegrity = errors.New("integrity")
+
+// ErrUntrusted can occur when a manifest is read: it is well signed, but by a key that is not trusted here. It is an
+// ErrIntegrity too.
+var ErrUntrusted = fmt.Errorf("%w: signed by a key that is not trusted here", ErrIntegrity)
+
+// maxManifest bounds what is read of a manifest: 10,000 blocks take 700 KB.
+const maxManifest = 8 << 20
+
+// Vault is the backups on one target. It holds nothing but the target and may be used concurrently.
+type Vault struct {
+	target    providers.Target
+	verifiers *crypto.Verifiers
+}
+
+// New returns the vault on target. Manifests must be signed by one of verifiers; with nil they may be signed by
+// anybody, and the caller is told by whom.
+func New(target providers.Target, verifiers *crypto.Verifiers) *Vault {
+	return &Vault{target, verifiers}
+}
+
+// Entry is what a listing says of a backup, before its manifest is read.
+type Entry struct {
+	Name
+	// Stored is the size of the data object in bytes, and -1 when the data is missing behind its manifest.
+	Stored int64
+	// Manifest is false for data of an upload that has not finished.
+	Manifest bool
+	// Modified is the target's time of storing.
+	Modified time.Time
+}
+
+// List yields the backups of one host, or of all when host is empty, in ascending order of host, series and time,
+// unfinished uploads among them. Objects that offsite did not name are passed over.
+func (v *Vault) List(ctx context.Context, host string) iter.Seq2[Entry, error] {
+	prefix := ""
+	if host != "" {
+		prefix = encode(Text(host)) + "/"
+	}
+	return func(yield func(Entry, error) bool) {
+		var data Entry // a data object whose manifest, if there is one, is the next name in order
+		flush := func() bool {
+			last := data
+			data = Entry{}
+			return last.ID == "" || yield(last, nil)
+		}
+		for object, err := range v.target.List(ctx, prefix) {
+			if err != nil {
+				yield(Entry{}, err)
+				return
+			}
+			name, isManifest := strings.CutSuffix(object.Name, manifestSuffix)
+			n, err := Parse(name)
+			if err != nil {
+				continue
+			}
+			if isManifest && data.Name == n {
+				data.Manifest = true
+			} else {
+				if !flush() {
+					return
+				}
+				data = Entry{Name: n, Stored: object.Size, Modified: object.Modified}
+			}
+			if isManifest && !data.Manifest {
+				data.Stored, data.Manifest = -1, true
+			}
+		}
+		flush()
+	}
+}
+
+// Put stores the data of a backup. Until Commit it is an unfinished upload. See [providers.Target] for how it resumes.
+func (v *Vault) Put(ctx context.Context, name Name, src providers.Source) error {
+	return v.target.Put(ctx, name.String(), src)
+}
+
+// HasData says whether the target holds the whole data object already, as Put left it: the name carries the random id
+// of the sealing and Put is atomic, so an object of this name and size is this sealing.
+func (v *Vault) HasData(ctx context.Context, name Name, size int64) (bool, error) {
+	object, err := v.target.Stat(ctx, name.String())
+	if isMissing(err) {
+		return false, nil
+	}
+	return err == nil && object.Size == size, err
+}
+
+// Abandon removes the data of a backup that was never committed, and what an unfinished upload of it left.
+func (v *Vault) Abandon(ctx context.Context, name Name) error {
+	return v.target.Delete(ctx, name.String())
+}
+
+// Sign is the manifest object for m.
+func Sign(signer *crypto.Signer, m *Manifest) ([]byte, error) {
+	text, err := m.text()
+	if err != nil {
+		return nil, err
+	}
+	return signer.Sign(text)
+}
+
+// Commit stores a signed manifest: from now on the backup exists. The data must be complete.
+func (v *Vault) Commit(ctx context.Context, name Name, manifest []byte) error {
+	return v.target.Put(ctx, name.Manifest(), providers.Bytes(manifest))
+}
+
+// Manifest reads and verifies the manifest of a backup. signer is the key that signed it, as name+hash. A missing
+// manifest is fs.ErrNotExist. One that is not trusted gives ErrUntrusted together with what it says.
+func (v *Vault) Manifest(ctx context.Context, name Name) (m *Manifest, signer string, err error) {
+	msg, err := v.read(ctx, name.Manifest())
+	if err != nil {
+		return nil, "", err
+	}
+	text, signer, err := v.verifiers.Open(msg)
+	var unknown *crypto.UnknownSignerError
+	switch {
+	case errors.As(err, &unknown):
+		signer, text = unknown.Signer(), unknown.Text
+		if v.verifiers != nil {
+			err = fmt.Errorf("manifest of %s: %w: %s", name, ErrUntrusted, signer)
+		} else {
+			err = nil
+		}
+	case err != nil:
+		return nil, "", fmt.Errorf("manifest of %s: %w: %w", name, ErrIntegrity, err)
+	}
+	m, parseErr := parseManifest(text, name)
+	if parseErr != nil {
+		return nil, signer, fmt.Errorf("manifest of %s: %w: %w", name, ErrIntegrity, parseErr)
+	}
+	return m, signer, err
+}
+
+func (v *Vault) read(ctx context.Context, object string) ([]byte, error) {
+	r, err := v.target.Get(ctx, object, 0, -1)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	b, err := io.ReadAll(io.LimitReader(r, maxManifest+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(b) > maxManifest {
+		return nil, fmt.Errorf("%s: %w: larger than %d bytes", object, ErrIntegrity, maxManifest)
+	}
+	return b, nil
+}

@@ -1,0 +1,243 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"time"
+)
+
+// Scan looks at every file once, gives out those that are finished, waits for those that are about to be, and returns
+// those that are still being written, with the reason.
+func (w *Watcher) Scan(ctx context.Context, out Out) ([]Pending, error) {
+	missing := w.scanAll(nil)
+	begin := time.Now()
+	var left []Pending
+	for {
+		if err := w.settle(ctx, out); err != nil {
+			return nil, err
+		}
+		for _, k := range w.pending.by {
+			if time.Since(begin) > w.dirs[k.dir].Settle+busyGrace {
+				reason := "it keeps changing"
+				if k.busy {
+					reason = "it is still open for writing"
+				}
+				left = append(left, Pending{k.path, reason})
+				w.pending.drop(k.path)
+			}
+		}
+		d, more := w.pending.wait(time.Now())
+		if !more {
+			return left, missing
+		}
+		// A file that keeps changing makes no event here: look often enough to see it.
+		if err := sleep(ctx, min(max(d, 10*time.Millisecond), time.Second)); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// scanAll walks every watched directory. entered, which may be nil, is called for each directory before it is read.
+// The error names the directories that cannot be read.
+func (w *Watcher) scanAll(entered func(path string)) error {
+	present := map[string]bool{}
+	var errs []error
+	for i, d := range w.dirs {
+		if err := w.scanDir(i, d.Path, entered, present); err != nil {
+			errs = append(errs, fmt.Errorf("watched directory %s: %w", d.Path, err))
+		}
+	}
+	if errs == nil {
+		w.forget(present)
+	}
+	return errors.Join(errs...)
+}
+
+// scanDir walks a directory and notes each file in it.
+func (w *Watcher) scanDir(dir int, root string, entered func(string), present map[string]bool) error {
+	d := &w.dirs[dir]
+	return filepath.WalkDir(root, func(p string, e fs.DirEntry, err error) error {
+		rel, _ := filepath.Rel(d.Path, p)
+		if err != nil {
+			if p == root && !errors.Is(err, fs.ErrNotExist) || p == d.Path {
+				return err
+			}
+			if !errors.Is(err, fs.ErrNotExist) {
+				w.once("read "+p, w.log.Error, "cannot read a directory", "path", p, "err", err)
+			}
+			return nil
+		}
+		if e.IsDir() {
+			if rel != "." && !d.wanted(rel, true) {
+				return filepath.SkipDir
+			}
+			if entered != nil {
+				entered(p)
+			}
+			return nil
+		}
+		if !isRegular(e.Type()) || !d.wanted(rel, false) {
+			return nil
+		}
+		info, err := e.Info()
+		if err != nil {
+			return nil // it went away
+		}
+		if present != nil {
+			present[p] = true
+		}
+		w.note(dir, p, idOf(info))
+		return nil
+	})
+}
+
+// forget drops what is known of files that are gone, so that memory follows the directory's size.
+func (w *Watcher) forget(present map[string]bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for p := range w.pending.by {
+		if !present[p] {
+			w.pending.drop(p)
+		}
+	}
+	for p := range w.seen {
+		if !present[p] {
+			delete(w.seen, p)
+		}
+	}
+	for k, p := range w.inodes {
+		if id, ok := w.seen[p]; !ok || id.inode() != k {
+			delete(w.inodes, k)
+		}
+	}
+}
+
+// note makes a file a candidate unless this version of it was given out already, under this name or another.
+func (w *Watcher) note(dir int, p string, id FileID) {
+	now := time.Now()
+	if id.Size == 0 {
+		if now.Sub(id.ModTime()) > emptyGrace {
+			w.once("empty "+p, w.log.Error, "file is empty and is not shipped: a failed dump?", "dump", p)
+		}
+		return
+	}
+	w.mu.Lock()
+	again := w.again[p]
+	if !again && w.seen[p] == id {
+		w.mu.Unlock()
+		return
+	}
+	if other, ok := w.inodes[id.inode()]; ok && other != p && !again {
+		if now, _, err := Stat(other); err != nil || now.inode() != id.inode() {
+			w.inodes[id.inode()] = p // it was renamed
+		}
+		w.seen[p] = id
+		w.mu.Unlock()
+		return
+	}
+	w.mu.Unlock()
+	if !again && w.opts.Known != nil && w.opts.Known(p, id) {
+		w.remember(p, id)
+		return
+	}
+	w.pending.observe(dir, p, id, w.dirs[dir].Settle, now)
+}
+
+func (w *Watcher) remember(p string, id FileID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.again, p)
+	w.seen[p] = id
+	w.inodes[id.inode()] = p
+	w.pending.drop(p)
+}
+
+// settle looks at every candidate that is due and gives out those that are finished.
+func (w *Watcher) settle(ctx context.Context, out Out) error {
+	for {
+		now := time.Now()
+		k := w.pending.next(now)
+		if k == nil {
+			return nil
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if !w.finished(k, now) {
+			continue
+		}
+		if w.linked(k) {
+			continue
+		}
+		_, rel := w.dirOf(k.path)
+		f := File{Dir: k.dir, Path: k.path, Rel: filepath.ToSlash(rel), ID: k.id}
+		w.remember(k.path, k.id)
+		if err := out(ctx, f); err != nil {
+			return err
+		}
+	}
+}
+
+// linked says whether the candidate is another name of a version that was given out since it became one.
+func (w *Watcher) linked(k *candidate) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	other, ok := w.inodes[k.id.inode()]
+	if !ok || other == k.path || w.again[k.path] {
+		return false
+	}
+	w.seen[k.path] = k.id
+	w.pending.drop(k.path)
+	return true
+}
+
+// finished looks at a candidate whose time has come. If it is not finished, it is dropped or looked at again later.
+func (w *Watcher) finished(k *candidate, now time.Time) bool {
+	settle := w.dirs[k.dir].Settle
+	id, mode, err := Stat(k.path)
+	if err != nil || !isRegular(mode) || id.Size == 0 {
+		w.pending.drop(k.path) // gone, or something else now
+		return false
+	}
+	if id != k.id {
+		w.pending.observe(k.dir, k.path, id, settle, now)
+		return false
+	}
+	busy, err := openForWriting(k.path)
+	k.busy = busy
+	switch {
+	case busy:
+		w.pending.retry(k, now.Add(settle))
+		return false
+	case errors.Is(err, errNoLease):
+		dir := filepath.Dir(k.path)
+		w.once("lease "+dir, w.log.Info, "no read leases here: only the quiet time tells a finished dump", "dir", dir, "err", err)
+	case errors.Is(err, fs.ErrNotExist):
+		w.pending.drop(k.path)
+		return false
+	case err != nil:
+		w.once("open "+k.path, w.log.Error, "cannot read a file that should be shipped", "dump", k.path, "err", err)
+		w.pending.retry(k, now.Add(time.Minute))
+		return false
+	}
+	// The writer may have closed it between the first look and the lease.
+	if id, _, err := Stat(k.path); err != nil || id != k.id {
+		w.pending.retry(k, now)
+		return false
+	}
+	return true
+}

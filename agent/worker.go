@@ -1,0 +1,169 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"golang.org/x/sync/errgroup"
+
+	"offsite/agent/journal"
+	"offsite/agent/vault"
+	"offsite/crypto"
+	"offsite/providers"
+)
+
+const (
+	// transfers is how many dumps go to one target at once. Large ones share the memory; small ones hide the round
+	// trips of each other.
+	transfers = 8
+	// onceTries is how often in a row a target may fail before Once gives it up.
+	onceTries = 3
+	// slow is the pause after an error that will not go away by itself.
+	slow = 5 * time.Minute
+)
+
+// worker ships to one target, whatever the others do.
+type worker struct {
+	agent  *Agent
+	target Target
+	vault  *vault.Vault
+	share  *share
+	queue  *queue
+	log    *slog.Logger
+
+	mu       sync.Mutex
+	backoff  *backoff.ExponentialBackOff
+	failures int             // in a row
+	begun    map[string]bool // dumps of which the target may have something already
+	result   Result
+}
+
+func newWorker(a *Agent, t Target, s *share) *worker {
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval, b.MaxInterval = time.Second, slow
+	return &worker{
+		agent: a, target: t, vault: vault.New(t, a.Trusted), share: s, queue: newQueue(), backoff: b, begun: map[string]bool{},
+		log: a.Log.With("target", t.Name), result: Result{Target: t.Name},
+	}
+}
+
+// run ships what the target lacks until ctx ends. With tries > 0 it returns when nothing is left to do, or when the
+// target has failed that often in a row.
+func (w *worker) run(ctx context.Context, tries int) error {
+	if err := w.surveyed(ctx, tries); err != nil {
+		return giveUp(err)
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for range transfers {
+		group.Go(func() error { return w.serve(ctx, tries) })
+	}
+	return giveUp(group.Wait())
+}
+
+func giveUp(err error) error {
+	if errors.Is(err, errGivenUp) {
+		return nil
+	}
+	return err
+}
+
+// errGivenUp ends the transfers to a target that has failed too often for Once.
+var errGivenUp = errors.New("given up")
+
+func (w *worker) serve(ctx context.Context, tries int) error {
+	for {
+		id, err := w.queue.take(ctx, w.agent.Now, tries > 0)
+		if err != nil || id == "" {
+			return err
+		}
+		if err := w.attempt(ctx, id, tries); err != nil {
+			return err
+		}
+	}
+}
+
+// attempt ships one dump and decides what its failure means. Only an error that ends the worker is returned.
+func (w *worker) attempt(ctx context.Context, id string, tries int) error {
+	d, err := w.agent.journal.ByID(id)
+	if err != nil || d == nil {
+		return fmt.Errorf("the journal has lost dump %s: %w", id, err)
+	}
+	err = w.ship(ctx, d)
+	switch {
+	case err == nil:
+		w.succeeded()
+		w.queue.done(id)
+		return nil
+	case ctx.Err() != nil:
+		w.queue.back(id, time.Time{})
+		return ctx.Err()
+	case errors.Is(err, crypto.ErrSourceChanged) || errors.Is(err, errVanished):
+		w.queue.done(id)
+		return w.agent.lose(ctx, d, err)
+	case errors.As(err, new(*providers.Error)) || errors.Is(err, vault.ErrIntegrity):
+		return w.targetFailed(ctx, d, err, tries)
+	default:
+		w.dumpFailed(d, err, tries)
+		return nil
+	}
+}
+
+func (w *worker) succeeded() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.failures = 0
+	w.backoff.Reset()
+}
+
+// targetFailed makes the whole queue wait: what failed for one dump will fail for the next one too.
+func (w *worker) targetFailed(ctx context.Context, d *journal.Dump, err error, tries int) error {
+	pause, level := w.pause(err)
+	w.log.Log(ctx, level, "cannot deliver", "dump", d.Path, "err", err, "retry_in", pause.Round(time.Second))
+	w.mu.Lock()
+	w.failures++
+	w.result.Err = err
+	givenUp := tries > 0 && (w.failures >= tries || isPermanent(err))
+	w.mu.Unlock()
+	if givenUp {
+		w.queue.back(d.ID, time.Time{})
+		return errGivenUp
+	}
+	w.queue.back(d.ID, w.agent.Now().Add(pause))
+	return nil
+}
+
+// pause is how long to wait after err, and how loudly to say so.
+func (w *worker) pause(err error) (time.Duration, slog.Level) {
+	if isPermanent(err) {
+		return slow, slog.LevelError
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.backoff.NextBackOff(), slog.LevelWarn
+}
+
+func isPermanent(err error) bool {
+	return errors.Is(err, providers.ErrPermanent) || errors.Is(err, fs.ErrPermission)
+}
+
+// dumpFailed: the trouble is with the file on this host, and other dumps need not wait for it.
+func (w *worker) dumpFailed(d *journal.Dump, err error, tries int) {
+	w.log.Error("cannot read the dump", "dump", d.Path, "err", err)
+	w.mu.Lock()
+	w.result.Err = err
+	if tries > 0 {
+		w.result.Failed++
+	}
+	w.mu.Unlock()
+	if tries > 0 {
+		w.queue.done(d.ID)
+	} else {
+		w.queue.later(d.ID, w.agent.Now().Add(slow))
+	}
+}
