@@ -29,9 +29,10 @@ lint: $(BIN)/staticcheck ## gofmt, vet, staticcheck
 	go vet $(PKGS)
 	$(BIN)/staticcheck $(PKGS)
 
-servers: $(BIN)/minio $(BIN)/versitygw ## the real servers that the tests talk to
+servers: $(BIN)/age $(BIN)/minio $(BIN)/versitygw ## stock age, and the real servers that the tests talk to
 
 # Each tool is a module of its own, so that none of its dependencies reaches go.mod or another tool.
+$(BIN)/age: PKG := filippo.io/age/cmd/age
 $(BIN)/minio: PKG := github.com/minio/minio
 $(BIN)/versitygw: PKG := github.com/versity/versitygw/cmd/versitygw
 $(BIN)/staticcheck: PKG := honnef.co/go/tools/cmd/staticcheck

@@ -22,8 +22,8 @@ import (
 type Options struct {
 	// Host is the name under which this host's backups lie on every target.
 	Host string
-	// Zone is the IANA name of the zone in which stamps without one are read.
-	Zone string
+	// Zone is the zone in which stamps without one are read.
+	Zone *time.Location
 	// Sources are the watched directories.
 	Sources []Source
 	// Recipients are what dumps are sealed for, and RecipientNames how the configuration writes them.

@@ -74,7 +74,7 @@ func (h *host) start() *agent.Agent {
 		log = os.Stderr
 	}
 	a, err := agent.New(agent.Options{
-		Host: "host", Zone: "UTC",
+		Host: "host", Zone: time.UTC,
 		Sources:    []agent.Source{{Dir: watch.Dir{Path: h.dumps, Settle: 10 * time.Millisecond}, Rules: dump.Rules{Zone: time.UTC}}},
 		Recipients: []age.Recipient{h.identity.Recipient()}, RecipientNames: []string{h.identity.Recipient().String()},
 		Signer: h.signer, Trusted: h.trusted,

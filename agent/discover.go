@@ -103,7 +103,7 @@ func (a *Agent) meet(f watch.File) (*journal.Dump, error) {
 // newDump is a dump that every target is owed, under a fresh random id.
 func (a *Agent) newDump(path string, file journal.File, id dump.Identity) (*journal.Dump, error) {
 	d := &journal.Dump{
-		Path: path, File: file, Series: vault.Text(id.Series), Taken: id.Taken, TakenFrom: string(id.From), Zone: a.Zone,
+		Path: path, File: file, Series: vault.Text(id.Series), Taken: id.Taken, TakenFrom: string(id.From), Zone: a.Zone.String(),
 		Name: id.File, Suspect: id.Suspect, Found: a.Now(), Targets: map[string]journal.Delivery{},
 	}
 	for _, t := range a.Targets {

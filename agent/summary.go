@@ -47,3 +47,20 @@ func (s *Summary) Delivered() int {
 	}
 	return n
 }
+
+// with adds up two runs.
+func (s Summary) with(more Summary) Summary {
+	sum := Summary{Unfinished: append(s.Unfinished, more.Unfinished...), Targets: append([]Result(nil), s.Targets...)}
+	for i, r := range more.Targets {
+		if i >= len(sum.Targets) {
+			sum.Targets = append(sum.Targets, r)
+			continue
+		}
+		t := &sum.Targets[i]
+		t.Delivered, t.Failed, t.Lost = t.Delivered+r.Delivered, t.Failed+r.Failed, t.Lost+r.Lost
+		if t.Err == nil {
+			t.Err = r.Err
+		}
+	}
+	return sum
+}

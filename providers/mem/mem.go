@@ -32,7 +32,6 @@ type store struct {
 	partials map[string]map[int]part // blocks of unfinished Puts
 	fault    func(Call) error
 	calls    map[string]int
-	blocks   int
 }
 
 type object struct {

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+
+	"offsite/agent"
+)
+
+func agentCommand(config *string, std streams) *cobra.Command {
+	var once bool
+	cmd := &cobra.Command{
+		Use: "agent", Short: "Watch and ship until stopped; --once ships what is due, then exits", Args: usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			c, err := loadConfig(*config)
+			if err != nil {
+				return err
+			}
+			o, err := agentOptions(c, std.err)
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, closeTargets(o.Targets)) }()
+			limitMemory(o.Memory)
+			a, err := agent.New(o)
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, a.Close()) }()
+			if !once {
+				o.Log.Info("watching", "version", version, "directories", len(o.Sources), "targets", len(o.Targets))
+				o.Log.Info("retention is not part of this version: nothing is ever removed from the targets")
+				return a.Run(cmd.Context())
+			}
+			s, err := a.Once(cmd.Context())
+			summarise(s, std)
+			return errors.Join(err, outcome(s))
+		},
+	}
+	cmd.Flags().BoolVar(&once, "once", false, "ship what is due, then exit")
+	return cmd
+}
+
+// limitMemory keeps the garbage collector from letting the heap grow to twice the budget for blocks.
+func limitMemory(budget int64) {
+	const rest = 28 << 20 // all but the blocks
+	debug.SetMemoryLimit(budget + rest)
+}
+
+// summarise says for people what a run did.
+func summarise(s agent.Summary, std streams) {
+	for _, r := range s.Targets {
+		fmt.Fprintf(std.err, "%s: %d delivered", r.Target, r.Delivered)
+		if r.Failed > 0 {
+			fmt.Fprintf(std.err, ", %d still owed", r.Failed)
+		}
+		if r.Lost > 0 {
+			fmt.Fprintf(std.err, ", %d changed or went away before they were delivered", r.Lost)
+		}
+		if r.Err != nil && (r.Failed > 0 || r.Lost > 0) {
+			fmt.Fprintf(std.err, " (%v)", r.Err)
+		}
+		fmt.Fprintln(std.err)
+	}
+	for _, u := range s.Unfinished {
+		fmt.Fprintf(std.err, "not finished, left for the next run: %s\n", u)
+	}
+}

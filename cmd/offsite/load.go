@@ -1,0 +1,91 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"offsite/agent"
+	"offsite/agent/dump"
+	"offsite/agent/watch"
+	"offsite/configs"
+	"offsite/crypto"
+)
+
+// loadConfig reads the configuration. Whatever is wrong with it is a usage error.
+func loadConfig(path string) (*configs.Config, error) {
+	c, err := configs.Load(path, configs.Checks{
+		Recipient: func(s string) error {
+			_, err := crypto.ParseRecipient(s)
+			return err
+		},
+		Verifier: crypto.ParseVerifier,
+		Pattern:  dump.CheckPattern,
+	})
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return c, nil
+}
+
+// trusted are the keys whose manifests count: this host's own and those of the configuration.
+func trusted(c *configs.Config) (*crypto.Signer, *crypto.Verifiers, error) {
+	signer, err := crypto.LoadSigner(c.SigningKey)
+	if os.IsNotExist(err) {
+		return nil, nil, usageError{fmt.Errorf("the signing key %s is missing: `offsite init` makes one", c.SigningKey)}
+	}
+	if err != nil {
+		return nil, nil, usageError{err}
+	}
+	keys, err := crypto.ParseVerifiers(append([]string{signer.VerifierKey()}, c.Trust...))
+	return signer, keys, err
+}
+
+// agentOptions builds what the agent needs. The caller closes the targets.
+func agentOptions(c *configs.Config, log io.Writer) (agent.Options, error) {
+	zone, err := time.LoadLocation(c.Zone)
+	if err != nil {
+		return agent.Options{}, err
+	}
+	recipients, err := crypto.ParseRecipients(c.Recipients)
+	if err != nil {
+		return agent.Options{}, usageError{err}
+	}
+	signer, keys, err := trusted(c)
+	if err != nil {
+		return agent.Options{}, err
+	}
+	if err := os.MkdirAll(c.State, 0o700); err != nil {
+		return agent.Options{}, err
+	}
+	targets, err := openTargets(c, "")
+	if err != nil {
+		return agent.Options{}, err
+	}
+	return agent.Options{
+		Host: c.Host, Zone: zone, Sources: sources(c, zone),
+		Recipients: recipients, RecipientNames: c.Recipients, Signer: signer, Trusted: keys,
+		Targets: targets, State: c.State, Journal: "journal.db",
+		Memory: int64(c.Memory), BlockSize: int64(c.BlockSize), Program: "offsite " + version,
+		Now: time.Now, Log: slog.New(slog.NewTextHandler(log, nil)), Observer: quiet{},
+	}, nil
+}
+
+func sources(c *configs.Config, zone *time.Location) (all []agent.Source) {
+	for _, w := range c.Watch {
+		all = append(all, agent.Source{
+			Dir:   watch.Dir{Path: w.Path, Include: w.Include, Exclude: w.Exclude, Settle: w.Settle},
+			Rules: dump.Rules{Name: w.Name, Pattern: w.Series, Zone: zone},
+		})
+	}
+	return all
+}
+
+// quiet is an observer that shows nothing.
+type quiet struct{}
+
+func (quiet) Started(string, string, int64) {}
+func (quiet) Sent(string, string, int64)    {}
+func (quiet) Ended(string, string, error)   {}

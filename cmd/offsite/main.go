@@ -1,0 +1,83 @@
+// Command offsite ships finished database dumps to places off this host, encrypted, and brings them back.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"offsite/configs"
+)
+
+// version is set by the build.
+var version = "devel"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr})
+	stop()
+	os.Exit(code)
+}
+
+// streams are a command's input and output: data goes to out, talk to err.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// run runs one command and gives its exit code.
+func run(ctx context.Context, args []string, std streams) int {
+	root := &cobra.Command{
+		Use:   "offsite",
+		Short: "Ships finished database dumps off this host, encrypted with age, and brings them back",
+		Long: `offsite watches directories into which cron jobs write database dumps, encrypts each finished dump with age, and
+ships it to every target. A backup is a plain age file: age and any client of the store restore it without offsite.
+
+Exit status: 0 done, 1 failed, 2 usage or configuration, 3 partly (some target failed), 4 not found, 5 integrity
+(signature, hash, decryption), 130 interrupted.`,
+		SilenceErrors: true, SilenceUsage: true,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+	}
+	config := configs.DefaultPath
+	if env := os.Getenv("OFFSITE_CONFIG"); env != "" {
+		config = env
+	}
+	root.PersistentFlags().StringVar(&config, "config", config, "configuration file, also $OFFSITE_CONFIG")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.AddCommand(initCommand(&config, std), agentCommand(&config, std), pushCommand(&config, std), listCommand(&config, std),
+		restoreCommand(&config, std), keygenCommand(std), versionCommand(std))
+	root.SetArgs(args)
+	root.SetIn(std.in)
+	root.SetOut(std.out)
+	root.SetErr(std.err)
+	err := root.ExecuteContext(ctx)
+	if err != nil && ctx.Err() == nil {
+		fmt.Fprintf(std.err, "offsite: %v\n", err)
+	}
+	return exitCode(ctx, err)
+}
+
+// usage turns a check of arguments into one whose failure is a usage error.
+func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return usageError{fmt.Errorf("%w; see offsite %s --help", err, cmd.Name())}
+		}
+		return nil
+	}
+}
+
+func versionCommand(std streams) *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version", Args: usage(cobra.NoArgs),
+		RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprintln(std.out, "offsite", version)
+			return err
+		},
+	}
+}

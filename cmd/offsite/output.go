@@ -1,0 +1,65 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// writeFile makes a file of what write writes: aside, synced, then under its name, so that it is never there in part.
+// Whatever fails, nothing is left. An existing file stays unless replace is set.
+func writeFile(path string, replace bool, write func(io.Writer) error) (err error) {
+	if _, err := os.Lstat(path); err == nil && !replace {
+		return fmt.Errorf("%s: %w; -o names another file, --force replaces it", path, fs.ErrExist)
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".offsite-restore-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		f.Close()
+		if err != nil {
+			err = errors.Join(err, os.Remove(f.Name()))
+		}
+	}()
+	if err := write(f); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if err := publish(f.Name(), path, replace); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// publish renames; without replace it links first, which fails if somebody made the file meanwhile.
+func publish(temp, path string, replace bool) error {
+	if replace {
+		return os.Rename(temp, path)
+	}
+	err := os.Link(temp, path)
+	if errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if err != nil {
+		return os.Rename(temp, path) // a file system without links
+	}
+	return os.Remove(temp)
+}
+
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}

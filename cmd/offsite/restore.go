@@ -1,0 +1,249 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"filippo.io/age"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"offsite/agent"
+	"offsite/agent/vault"
+	"offsite/crypto"
+)
+
+// restoring is what one restore is asked to do.
+type restoring struct {
+	what     string
+	at       time.Time // zero: the newest
+	host     string    // "": any
+	output   string    // "-": standard output, "": the dump's own name, here
+	force    bool
+	ids      []age.Identity
+	keys     *crypto.Verifiers // nil: anybody may have signed
+	targets  []agent.Target
+	progress *progress
+}
+
+func restoreCommand(config *string, std streams) *cobra.Command {
+	var at, target, identity, from string
+	var trust []string
+	var r restoring
+	cmd := &cobra.Command{
+		Use: "restore SERIES|NAME", Short: "Bring a dump back", Args: usage(cobra.ExactArgs(1)),
+		Long: `Restores the newest backup of a series, or the dump of that file or object name. --at takes the newest at or before a
+time. With --from it needs neither configuration nor state: the URL is a directory with the backups.`,
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			r.what = args[0]
+			if r.at, err = parseAt(at); err != nil {
+				return err
+			}
+			if identity == "" {
+				return usageError{errors.New("--identity is needed: the file with the secret key, as the recovery kit has it")}
+			}
+			if r.ids, err = crypto.LoadIdentities(identity, askPassphrase); err != nil {
+				return usageError{err}
+			}
+			if from != "" {
+				err = r.openFrom(from, trust)
+			} else {
+				err = r.openConfig(*config, target)
+			}
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, closeTargets(r.targets)) }()
+			r.progress = newProgress(std.err)
+			err = r.run(cmd.Context(), std)
+			r.progress.wait()
+			return err
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&at, "at", "", "the newest at or before this time: 2026-11-22, \"2026-11-22 03:00\" or RFC 3339")
+	f.StringVar(&target, "target", "", "only from this target")
+	f.StringVar(&identity, "identity", "", "file with the secret key (age or OpenSSH)")
+	f.StringVarP(&r.output, "output", "o", "", "file to write, - for standard output; the dump's own name in this directory unless set")
+	f.BoolVar(&r.force, "force", false, "replace an existing file")
+	f.StringVar(&from, "from", "", "a place with backups, instead of a configuration")
+	f.StringVar(&r.host, "host", "", "backups of this host; that of the configuration unless set")
+	f.StringArrayVar(&trust, "trust", nil, "verifier key that must have signed, with --from; may come several times")
+	return cmd
+}
+
+func parseAt(s string) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	for _, layout := range []string{time.RFC3339, "2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02T15:04:05"} {
+		if t, err := time.ParseInLocation(layout, s, time.Local); err == nil {
+			return t, nil
+		}
+	}
+	if t, err := time.ParseInLocation("2006-01-02", s, time.Local); err == nil {
+		return t.AddDate(0, 0, 1).Add(-time.Second), nil // all of that day
+	}
+	return time.Time{}, usageError{fmt.Errorf("--at %q: write a time such as 2026-11-22 or \"2026-11-22 03:00\"", s)}
+}
+
+// askPassphrase asks on the terminal, not on standard input.
+func askPassphrase(prompt string) ([]byte, error) {
+	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
+	if err != nil {
+		return nil, errors.New("a passphrase is needed, and there is no terminal to ask for it")
+	}
+	defer tty.Close()
+	fmt.Fprint(tty, prompt)
+	defer fmt.Fprintln(tty)
+	return term.ReadPassword(int(tty.Fd()))
+}
+
+func (r *restoring) openFrom(url string, trust []string) (err error) {
+	if len(trust) > 0 {
+		if r.keys, err = crypto.ParseVerifiers(trust); err != nil {
+			return usageError{err}
+		}
+	}
+	t, err := parseURL(url)
+	if err != nil {
+		return usageError{err}
+	}
+	target, location, err := openTarget(t)
+	r.targets = []agent.Target{{Name: url, Location: location, Target: target}}
+	return err
+}
+
+func (r *restoring) openConfig(path, target string) error {
+	c, err := loadConfig(path)
+	if err != nil {
+		return err
+	}
+	if _, r.keys, err = trusted(c); err != nil {
+		return err
+	}
+	if r.host == "" {
+		r.host = c.Host
+	}
+	r.targets, err = openTargets(c, target)
+	return err
+}
+
+// run tries the targets in order until one gives the dump. What failed before is said, so that nobody believes in a
+// target that is damaged.
+func (r *restoring) run(ctx context.Context, std streams) error {
+	var errs []error
+	for _, t := range r.targets {
+		err := r.from(ctx, t, std)
+		if err == nil {
+			for _, e := range errs {
+				fmt.Fprintf(std.err, "warning: %v\n", e)
+			}
+			return nil
+		}
+		errs = append(errs, fmt.Errorf("%s: %w", t.Name, err))
+		if ctx.Err() != nil || errors.As(err, new(usageError)) || errors.Is(err, os.ErrExist) {
+			break
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (r *restoring) from(ctx context.Context, t agent.Target, std streams) error {
+	v := vault.New(t, r.keys)
+	e, err := r.choose(ctx, v)
+	if err != nil {
+		return err
+	}
+	m, signer, err := v.Manifest(ctx, e.Name)
+	if err != nil {
+		return fmt.Errorf("%w; try another target, or an older backup with --at", err)
+	}
+	if r.keys == nil {
+		fmt.Fprintf(std.err, "warning: the signer %s was not checked; --trust KEY checks it\n", signer)
+	}
+	if m.Health == "suspect" {
+		fmt.Fprintf(std.err, "WARNING: this dump is suspect: %s\n", m.HealthReason)
+	}
+	where, err := r.write(ctx, v, m, t.Name, std)
+	if err != nil {
+		return fmt.Errorf("%s: %w", m.Object, err)
+	}
+	fmt.Fprintf(std.err, "restored %s, taken %s, %d bytes, to %s\n", printable(m.Name), m.Taken.Format(time.RFC3339), m.Size, where)
+	return nil
+}
+
+// choose finds the newest matching backup.
+func (r *restoring) choose(ctx context.Context, v *vault.Vault) (best vault.Entry, err error) {
+	hosts := map[string]bool{}
+	for e, err := range v.List(ctx, r.host) {
+		if err != nil {
+			return best, err
+		}
+		if !e.Manifest || r.what != e.Series && r.what != e.File && r.what != e.Name.String() {
+			continue
+		}
+		if !r.at.IsZero() && e.Taken.After(r.at) {
+			continue
+		}
+		hosts[e.Host] = true
+		if best.ID == "" || !e.Taken.Before(best.Taken) {
+			best = e
+		}
+	}
+	if len(hosts) > 1 {
+		return best, usageError{fmt.Errorf("several hosts have %q: name one with --host", r.what)}
+	}
+	if best.ID == "" {
+		return best, fmt.Errorf("%q: %w; `offsite list` shows what is there", r.what, errNotFound)
+	}
+	return best, nil
+}
+
+// write brings the plaintext to where it belongs, and says where that is. A file appears whole or not at all.
+func (r *restoring) write(ctx context.Context, v *vault.Vault, m *vault.Manifest, target string, std streams) (string, error) {
+	data := v.Open(ctx, m)
+	defer data.Close()
+	r.progress.Started(target, m.Name, m.Stored)
+	plain, err := crypto.OpenStream(&counted{data, func(n int64) { r.progress.Sent(target, m.Name, n) }}, r.ids...)
+	if err != nil {
+		r.progress.Ended(target, m.Name, err)
+		return "", err
+	}
+	where := r.output
+	if where == "-" {
+		where = "standard output"
+		err = copyAll(std.out, plain, m)
+	} else {
+		if where == "" {
+			where = filepath.Base(m.Name)
+		}
+		err = writeFile(where, r.force, func(w io.Writer) error { return copyAll(w, plain, m) })
+	}
+	r.progress.Ended(target, m.Name, err)
+	return where, err
+}
+
+func copyAll(w io.Writer, plain io.Reader, m *vault.Manifest) error {
+	n, err := io.Copy(w, plain)
+	if err == nil && n != m.Size {
+		err = fmt.Errorf("%w: it holds %d bytes, its manifest says %d", vault.ErrIntegrity, n, m.Size)
+	}
+	return err
+}
+
+type counted struct {
+	io.Reader
+	read func(int64)
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.read(int64(n))
+	return n, err
+}

@@ -1,0 +1,157 @@
+// Package configs reads the configuration: strictly, all mistakes at once, each with its line and what to write
+// instead. There is no environment expansion: a $ in a value stays one.
+package configs
+
+import (
+	_ "embed"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+	_ "time/tzdata" // a host without zone files knows its zones all the same
+
+	"offsite/providers/dir"
+)
+
+// Example is a configuration with every key and a comment on each.
+//
+//go:embed example.yaml
+var Example []byte
+
+// DefaultPath is where the configuration lies unless told otherwise.
+const DefaultPath = "/etc/offsite/offsite.yaml"
+
+// Config is a whole configuration, valid and with its defaults.
+type Config struct {
+	// Host is the name under which this host's backups lie on every target.
+	Host string `yaml:"host"`
+	// Zone is the IANA zone of times in file names that have none.
+	Zone string `yaml:"zone"`
+	// State is the agent's own directory.
+	State string `yaml:"state"`
+	// SigningKey is the file with the host's signing key; signing.key beside the configuration unless set.
+	SigningKey string `yaml:"signing_key"`
+	// Trust lists verifier keys of former and other hosts.
+	Trust      []string `yaml:"trust"`
+	Watch      []Watch  `yaml:"watch"`
+	Recipients []string `yaml:"recipients"`
+	Targets    []Target `yaml:"targets"`
+	// Keep is what retention keeps. This version removes nothing.
+	Keep Keep `yaml:"keep"`
+	// Memory is the budget for blocks in flight.
+	Memory Size `yaml:"memory"`
+	// BlockSize is the unit of upload; 0: by the size of the dump.
+	BlockSize Size `yaml:"block_size"`
+}
+
+// Watch is one watched directory.
+type Watch struct {
+	Path    string        `yaml:"path"`
+	Name    string        `yaml:"name"`
+	Include []string      `yaml:"include"`
+	Exclude []string      `yaml:"exclude"`
+	Series  string        `yaml:"series"`
+	Settle  time.Duration `yaml:"settle"`
+}
+
+// Target is one place for backups, of exactly one kind.
+type Target struct {
+	Name string      `yaml:"-"`
+	Dir  *dir.Config `yaml:"dir"`
+}
+
+// Keep counts backups by period.
+type Keep struct {
+	Last    Count `yaml:"last"`
+	Hourly  Count `yaml:"hourly"`
+	Daily   Count `yaml:"daily"`
+	Weekly  Count `yaml:"weekly"`
+	Monthly Count `yaml:"monthly"`
+	Yearly  Count `yaml:"yearly"`
+	MinKeep Count `yaml:"min_keep"`
+}
+
+// New is a configuration with its defaults and nothing else.
+func New() *Config {
+	return &Config{
+		Zone:   "UTC",
+		State:  "/var/lib/offsite",
+		Keep:   Keep{Daily: 7, Weekly: 4, Monthly: 12, Yearly: Forever, MinKeep: 3},
+		Memory: 96 << 20,
+	}
+}
+
+// Error is all that is wrong with a configuration, a line each.
+type Error struct {
+	File     string
+	Mistakes []Mistake
+}
+
+// Mistake is one thing that is wrong.
+type Mistake struct {
+	// Line in the file, from 1; 0: the file as a whole.
+	Line int
+	// Key is the path of the key, such as targets.nas.dir.path.
+	Key string
+	// Problem is what is wrong and what to write instead.
+	Problem string
+}
+
+func (e *Error) Error() string {
+	text := ""
+	for i, m := range e.Mistakes {
+		if i > 0 {
+			text += "\n"
+		}
+		text += fmt.Sprintf("%s:%d: ", e.File, m.Line)
+		if m.Key != "" {
+			text += m.Key + ": "
+		}
+		text += m.Problem
+	}
+	return text
+}
+
+// Check looks at one value for whoever knows more about it than this package; its error says what to write instead.
+type Check func(value string) error
+
+// Checks are what the caller knows better.
+type Checks struct {
+	Recipient, Verifier, Pattern Check
+}
+
+// Load reads a configuration file. The error is an *Error, or that the file cannot be read.
+func Load(path string, checks Checks) (*Config, error) {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("there is no configuration at %s: `offsite init` makes one, --config names another", path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	path, err = filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	return Parse(path, b, checks)
+}
+
+// Parse reads a configuration. path is for messages, and where signing.key is looked for.
+func Parse(path string, b []byte, checks Checks) (*Config, error) {
+	c := New()
+	d := newDecoder(b)
+	d.decode(c)
+	if len(d.mistakes) == 0 || d.root != nil {
+		v := &validator{decoder: d, checks: checks}
+		v.config(c)
+	}
+	if len(d.mistakes) > 0 {
+		d.sort()
+		return nil, &Error{path, d.mistakes}
+	}
+	if c.SigningKey == "" {
+		c.SigningKey = filepath.Join(filepath.Dir(path), "signing.key")
+	}
+	return c, nil
+}

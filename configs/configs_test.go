@@ -1,0 +1,75 @@
+package configs_test
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"offsite/configs"
+)
+
+// relaxed gives the example a directory that exists here.
+func relaxed(t testing.TB) []byte {
+	return bytes.ReplaceAll(configs.Example, []byte("/home/statex/database-server/backups"), []byte(t.TempDir()))
+}
+
+func TestTheExampleIsValid(t *testing.T) {
+	c, err := configs.Parse("/etc/offsite/offsite.yaml", relaxed(t), configs.Checks{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Host != "db-server" || c.Keep.Yearly != configs.Forever || c.Memory != 96<<20 || c.SigningKey != "/etc/offsite/signing.key" || c.Targets[0].Name != "nas" {
+		t.Errorf("%+v", c)
+	}
+}
+
+// A commented key in the example is one that works once the comment sign goes.
+func TestTheExampleNamesEveryKey(t *testing.T) {
+	for _, key := range []string{
+		"host", "zone", "state", "signing_key", "trust", "watch", "path", "name", "include", "exclude", "series", "settle", "recipients", "targets", "dir",
+		"keep", "last", "hourly", "daily", "weekly", "monthly", "yearly", "min_keep", "memory", "block_size",
+	} {
+		if !strings.Contains(string(configs.Example), key+":") {
+			t.Errorf("the example does not have %s", key)
+		}
+	}
+}
+
+func TestMistakes(t *testing.T) {
+	for _, c := range []struct{ old, new, want string }{
+		{"host: db-server", "host: db server", "host: \"db server\" should be"},
+		{"host: db-server", "host: db-server\nhost: other", "already defined"},
+		{"host: db-server", "host: [a]", "host: should be a single value"},
+		{"zone: Europe/Prague", "zone: Nowhere", "zone: \"Nowhere\" is not a zone"},
+		{"state: /var/lib/offsite", "state: relative", "state: \"relative\" is not absolute"},
+		{"state: /var/lib/offsite", "state:", "state: has no value"},
+		{"#settle: 2s", "settle: -2s", "settle: \"-2s\" should be a time"},
+		{"#name: pg", "nmae: pg", "watch[0].nmae: is not a key here; did you mean name?"},
+		{"#include: [\"*.sql.gz\", \"*.dump\"]", "include: [\"[\"]", "is not a pattern"},
+		{"  nas:", "  NAS:", "targets.NAS: a target's name"},
+		{"  daily: 7", "  daily: many", "keep.daily: should be a number"},
+		{"#memory: 96MiB", "memory: 1MiB", "memory: is less than one block"},
+		{"#block_size: 16MiB", "block_size: 17MiB", "block_size: should be a power of two"},
+		{"#block_size: 16MiB", "---\nhost: x", "a second document"},
+		{"path: /mnt/nas/backups", "path: &a /mnt", "anchors"},
+		{"keep:", "kepe:", "kepe: is not a key here; did you mean keep?"},
+	} {
+		text := strings.Replace(string(relaxed(t)), c.old, c.new, 1)
+		_, err := configs.Parse("x.yaml", []byte(text), configs.Checks{})
+		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "x.yaml:") {
+			t.Errorf("%s: %v\nwant %s", c.new, err, c.want)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add(string(configs.Example))
+	f.Add("a: [")
+	f.Add("watch: [{path: 1}]\ntargets: {a: {dir: {}}}")
+	f.Add("&a [*a]")
+	f.Fuzz(func(t *testing.T, text string) {
+		if _, err := configs.Parse("x.yaml", []byte(text), configs.Checks{}); err != nil && err.Error() == "" {
+			t.Error("a mistake without words")
+		}
+	})
+}

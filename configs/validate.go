@@ -1,0 +1,175 @@
+package configs
+
+import (
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"offsite/providers"
+)
+
+// validator notes what is wrong with values that are well formed.
+type validator struct {
+	*decoder
+	checks Checks
+}
+
+var (
+	hostName   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
+	targetName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,49}$`)
+)
+
+func (v *validator) wrong(key, format string, args ...any) {
+	v.note(v.line(key), key, fmt.Sprintf(format, args...))
+}
+
+func (v *validator) config(c *Config) {
+	if c.Host == "" {
+		v.wrong("host", "is missing; write the name under which this host's backups are to lie, such as db-server")
+	} else if !hostName.MatchString(c.Host) {
+		v.wrong("host", "%q should be 1 to 100 letters, digits, dots, underscores and hyphens", c.Host)
+	}
+	if _, err := time.LoadLocation(c.Zone); err != nil || c.Zone == "" || c.Zone == "Local" {
+		v.wrong("zone", "%q is not a zone; write one such as Europe/Prague or UTC", c.Zone)
+	}
+	if !filepath.IsAbs(c.State) {
+		v.wrong("state", "%q is not absolute; begin it with /", c.State)
+	}
+	if c.SigningKey != "" && !filepath.IsAbs(c.SigningKey) {
+		v.wrong("signing_key", "%q is not absolute; begin it with /", c.SigningKey)
+	}
+	v.each("trust", c.Trust, v.checks.Verifier)
+	v.watches(c)
+	if len(c.Recipients) == 0 {
+		v.wrong("recipients", "are missing: nobody could open the backups; write at least one public key, age1..., as `offsite keygen` prints it")
+	}
+	v.each("recipients", c.Recipients, v.checks.Recipient)
+	v.targets(c)
+	v.sizes(c)
+}
+
+func (v *validator) each(key string, values []string, check Check) {
+	for i, value := range values {
+		if check == nil {
+			return
+		}
+		if err := check(value); err != nil {
+			v.wrong(fmt.Sprintf("%s[%d]", key, i), "%v", err)
+		}
+	}
+}
+
+func (v *validator) sizes(c *Config) {
+	if b := c.BlockSize; b != 0 && (b < 5<<20 || b&(b-1) != 0) {
+		v.wrong("block_size", "should be a power of two, 8MiB or more, such as 16MiB")
+	}
+	if block := max(c.BlockSize, 16<<20); c.Memory < block {
+		v.wrong("memory", "is less than one block; write %dMiB or more", block>>20)
+	}
+}
+
+func (v *validator) watches(c *Config) {
+	if len(c.Watch) == 0 {
+		v.wrong("watch", "is missing; write the directories with the dumps, each as `- path: /directory`")
+	}
+	names := map[string]int{}
+	for i, w := range c.Watch {
+		key := fmt.Sprintf("watch[%d]", i)
+		v.watchPath(c, i)
+		switch {
+		case len(c.Watch) > 1 && w.Name == "":
+			v.wrong(key, "needs a name, since there are several directories: two databases must never become one series")
+		case w.Name != "" && !hostName.MatchString(w.Name):
+			v.wrong(key+".name", "%q should be letters, digits, dots, underscores and hyphens", w.Name)
+		case names[w.Name] > 0:
+			v.wrong(key+".name", "%q is taken by another directory", w.Name)
+		}
+		names[w.Name]++
+		for _, list := range []struct {
+			key   string
+			globs []string
+		}{{"include", w.Include}, {"exclude", w.Exclude}} {
+			for n, glob := range list.globs {
+				if _, err := path.Match(glob, ""); err != nil {
+					v.wrong(fmt.Sprintf("%s.%s[%d]", key, list.key, n), "%q is not a pattern; write one such as *.sql.gz", glob)
+				}
+			}
+		}
+		if w.Series != "" && v.checks.Pattern != nil {
+			if err := v.checks.Pattern(w.Series); err != nil {
+				v.wrong(key+".series", "%q %v; write one such as {series}_{time}.sql.gz", w.Series, err)
+			}
+		}
+	}
+}
+
+func (v *validator) watchPath(c *Config, i int) {
+	key, p := fmt.Sprintf("watch[%d].path", i), c.Watch[i].Path
+	switch {
+	case p == "":
+		v.wrong(key, "is missing; write the directory with the dumps")
+		return
+	case !filepath.IsAbs(p):
+		v.wrong(key, "%q is not absolute; begin it with /", p)
+		return
+	}
+	if info, err := os.Stat(p); err != nil {
+		v.wrong(key, "%s cannot be read (%v); make the directory, or name the right one", p, cause(err))
+	} else if !info.IsDir() {
+		v.wrong(key, "%s is not a directory", p)
+	}
+	for j, other := range c.Watch[:i] {
+		if inside(p, other.Path) || inside(other.Path, p) {
+			v.wrong(key, "%s and watch[%d] overlap; each dump should be in one directory only", p, j)
+		}
+	}
+	if inside(c.State, p) {
+		v.wrong(key, "the state directory %s lies in it; put it elsewhere", c.State)
+	}
+}
+
+func cause(err error) error {
+	if p, ok := err.(*os.PathError); ok {
+		return p.Err
+	}
+	return err
+}
+
+// inside says whether p is dir or below it.
+func inside(p, dir string) bool {
+	rel, err := filepath.Rel(dir, p)
+	return err == nil && rel != ".." && !strings.HasPrefix(rel, "../")
+}
+
+func (v *validator) targets(c *Config) {
+	if len(c.Targets) == 0 {
+		v.wrong("targets", "are missing; write at least one place for the backups, as example.yaml shows")
+	}
+	for _, t := range c.Targets {
+		key := "targets." + t.Name
+		if !targetName.MatchString(t.Name) {
+			v.wrong(key, "a target's name should be lower-case letters, digits and hyphens")
+		}
+		kinds := t.kinds()
+		if len(kinds) != 1 {
+			v.wrong(key, "has %d kinds; write exactly one of %s", len(kinds), strings.Join(kindNames(), ", "))
+			continue
+		}
+		for name, kind := range kinds {
+			for _, e := range providers.FieldErrors(kind.Validate()) {
+				v.wrong(key+"."+name+"."+e.Key, "%s", strings.TrimPrefix(e.Error(), e.Key+": "))
+			}
+		}
+		if t.Dir != nil {
+			for _, w := range c.Watch {
+				if t.Dir.Path != "" && w.Path != "" && (inside(t.Dir.Path, w.Path) || inside(w.Path, t.Dir.Path)) {
+					v.wrong(key+".dir.path", "%s and the watched directory %s overlap; backups would be taken for dumps", t.Dir.Path, w.Path)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,54 @@
+package configs
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Count is how many backups a rule keeps.
+type Count int
+
+// Forever keeps all.
+const Forever Count = -1
+
+// UnmarshalText reads a number or "forever".
+func (c *Count) UnmarshalText(b []byte) error {
+	if string(b) == "forever" {
+		*c = Forever
+		return nil
+	}
+	n, err := strconv.Atoi(string(b))
+	if err != nil || n < 0 {
+		return errors.New("should be a number, 0 or more, or forever")
+	}
+	*c = Count(n)
+	return nil
+}
+
+// Size is a number of bytes.
+type Size int64
+
+var units = []struct {
+	name  string
+	bytes int64
+}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"B", 1}, {"", 1}}
+
+// UnmarshalText reads a number with a unit, such as 96MiB.
+func (s *Size) UnmarshalText(b []byte) error {
+	text := strings.TrimSpace(string(b))
+	for _, u := range units {
+		number, ok := strings.CutSuffix(text, u.name)
+		if !ok {
+			continue
+		}
+		n, err := strconv.ParseInt(strings.TrimSpace(number), 10, 64)
+		if err != nil || n < 0 || n > (1<<62)/u.bytes {
+			break
+		}
+		*s = Size(n * u.bytes)
+		return nil
+	}
+	return fmt.Errorf("%q should be a size such as 96MiB", text)
+}
