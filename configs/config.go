@@ -12,6 +12,7 @@ import (
 	_ "time/tzdata" // a host without zone files knows its zones all the same
 
 	"offsite/providers/dir"
+	"offsite/providers/minio"
 )
 
 // Example is a configuration with every key and a comment on each.
@@ -57,8 +58,9 @@ type Watch struct {
 
 // Target is one place for backups, of exactly one kind.
 type Target struct {
-	Name string      `yaml:"-"`
-	Dir  *dir.Config `yaml:"dir"`
+	Name  string        `yaml:"-"`
+	Dir   *dir.Config   `yaml:"dir"`
+	MinIO *minio.Config `yaml:"minio"`
 }
 
 // Keep counts backups by period.

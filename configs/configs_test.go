@@ -27,6 +27,7 @@ func TestTheExampleIsValid(t *testing.T) {
 func TestTheExampleNamesEveryKey(t *testing.T) {
 	for _, key := range []string{
 		"host", "zone", "state", "signing_key", "trust", "watch", "path", "name", "include", "exclude", "series", "settle", "recipients", "targets", "dir",
+		"minio", "endpoint", "bucket", "prefix", "region", "access_key_file", "secret_key_file", "access_key", "secret_key", "ca_file", "storage_class", "path_style", "idle_timeout",
 		"keep", "last", "hourly", "daily", "weekly", "monthly", "yearly", "min_keep", "memory", "block_size",
 	} {
 		if !strings.Contains(string(configs.Example), key+":") {
@@ -52,13 +53,29 @@ func TestMistakes(t *testing.T) {
 		{"#block_size: 16MiB", "block_size: 17MiB", "block_size: should be a power of two"},
 		{"#block_size: 16MiB", "---\nhost: x", "a second document"},
 		{"path: /mnt/nas/backups", "path: &a /mnt", "anchors"},
+		{"    dir:\n", "    minio: {endpoint: minio.lan, bucket: b}\n    dir:\n", "targets.nas: has 2 kinds"},
+		{"keep:", "  lan: {minio: {endpoint: minio.lan, bucket: b, secret_key: hunter2, secret_key_file: /x}}\nkeep:", "targets.lan.minio.secret_key: is given twice"},
+		{"keep:", "  lan: {minio: {endpoint: minio.lan, bucket: b}}\nkeep:", "targets.lan.minio.endpoint: is not the address of a server; write one such as"},
+		{"keep:", "  lan: {minio: {endpoint: https://m, bucket: b, secret_key_file: key}}\nkeep:", "targets.lan.minio.secret_key_file: \"key\" is relative"},
 		{"keep:", "kepe:", "kepe: is not a key here; did you mean keep?"},
 	} {
 		text := strings.Replace(string(relaxed(t)), c.old, c.new, 1)
 		_, err := configs.Parse("x.yaml", []byte(text), configs.Checks{})
-		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "x.yaml:") {
+		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "x.yaml:") || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v\nwant %s", c.new, err, c.want)
 		}
+	}
+}
+
+func TestARelativeSecretFileIsACredential(t *testing.T) {
+	t.Setenv("CREDENTIALS_DIRECTORY", "/run/credentials/offsite")
+	text := strings.Replace(string(relaxed(t)), "keep:", "  lan: {minio: {endpoint: https://m, bucket: b, secret_key_file: key, access_key: $a}}\nkeep:", 1)
+	c, err := configs.Parse("x.yaml", []byte(text), configs.Checks{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m := c.Targets[1].MinIO; m.SecretKeyFile != "/run/credentials/offsite/key" || m.AccessKey.Reveal() != "$a" {
+		t.Errorf("%+v", m)
 	}
 }
 

@@ -160,6 +160,9 @@ func (v *validator) targets(c *Config) {
 			continue
 		}
 		for name, kind := range kinds {
+			resolveFiles(kind, func(file, path string) {
+				v.wrong(key+"."+name+"."+file, "%q is relative, which means systemd's credentials directory, and there is none here; write the whole path", path)
+			})
 			for _, e := range providers.FieldErrors(kind.Validate()) {
 				v.wrong(key+"."+name+"."+e.Key, "%s", strings.TrimPrefix(e.Error(), e.Key+": "))
 			}

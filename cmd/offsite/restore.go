@@ -34,11 +34,13 @@ type restoring struct {
 func restoreCommand(config *string, std streams) *cobra.Command {
 	var at, target, identity, from string
 	var trust []string
+	var who access
 	var r restoring
 	cmd := &cobra.Command{
 		Use: "restore SERIES|NAME", Short: "Bring a dump back", Args: usage(cobra.ExactArgs(1)),
 		Long: `Restores the newest backup of a series, or the dump of that file or object name. --at takes the newest at or before a
-time. With --from it needs neither configuration nor state: the URL is a directory with the backups.`,
+time. With --from it needs neither configuration nor state: the place is a directory, or
+s3+https://host:port/bucket/prefix.`,
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			r.what = args[0]
 			if r.at, err = parseAt(at); err != nil {
@@ -51,7 +53,7 @@ time. With --from it needs neither configuration nor state: the URL is a directo
 				return usageError{err}
 			}
 			if from != "" {
-				err = r.openFrom(from, trust)
+				err = r.openFrom(from, trust, who)
 			} else {
 				err = r.openConfig(*config, target)
 			}
@@ -74,6 +76,10 @@ time. With --from it needs neither configuration nor state: the URL is a directo
 	f.StringVar(&from, "from", "", "a place with backups, instead of a configuration")
 	f.StringVar(&r.host, "host", "", "backups of this host; that of the configuration unless set")
 	f.StringArrayVar(&trust, "trust", nil, "verifier key that must have signed, with --from; may come several times")
+	f.StringVar(&who.accessKeyFile, "access-key-file", "", "file with the access key, with --from; else the environment's")
+	f.StringVar(&who.secretKeyFile, "secret-key-file", "", "file with the secret key, with --from")
+	f.StringVar(&who.caFile, "ca-file", "", "file with certificates to trust beside the system's, with --from")
+	f.StringVar(&who.region, "region", "", "region of the bucket, with --from")
 	return cmd
 }
 
@@ -104,13 +110,13 @@ func askPassphrase(prompt string) ([]byte, error) {
 	return term.ReadPassword(int(tty.Fd()))
 }
 
-func (r *restoring) openFrom(url string, trust []string) (err error) {
+func (r *restoring) openFrom(url string, trust []string, who access) (err error) {
 	if len(trust) > 0 {
 		if r.keys, err = crypto.ParseVerifiers(trust); err != nil {
 			return usageError{err}
 		}
 	}
-	t, err := parseURL(url)
+	t, err := parseURL(url, who)
 	if err != nil {
 		return usageError{err}
 	}

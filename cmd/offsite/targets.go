@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"path/filepath"
 	"strings"
 
@@ -10,6 +11,7 @@ import (
 	"offsite/configs"
 	"offsite/providers"
 	"offsite/providers/dir"
+	"offsite/providers/minio"
 )
 
 // openTarget is the only place that knows every kind of target.
@@ -18,6 +20,9 @@ func openTarget(t configs.Target) (target providers.Target, location string, err
 	case t.Dir != nil:
 		target, err = dir.New(*t.Dir)
 		return target, "dir:" + t.Dir.Path, err
+	case t.MinIO != nil:
+		target, err = minio.New(*t.MinIO)
+		return target, strings.Join([]string{t.MinIO.Endpoint, t.MinIO.Bucket, strings.Trim(t.MinIO.Prefix, "/")}, "/"), err
 	}
 	return nil, "", fmt.Errorf("target %s has no kind", t.Name)
 }
@@ -57,10 +62,24 @@ func closeTargets(targets []agent.Target) error {
 	return errors.Join(errs...)
 }
 
-// parseURL reads a place given on the command line.
-func parseURL(s string) (configs.Target, error) {
+// access is how flags say who may use a place given on the command line; the environment does otherwise.
+type access struct {
+	accessKeyFile, secretKeyFile, caFile, region string
+}
+
+// parseURL reads a place given on the command line: a path, or s3+https://host:port/bucket/prefix.
+func parseURL(s string, a access) (configs.Target, error) {
+	u, err := url.Parse(s)
+	if err == nil && (u.Scheme == "s3+https" || u.Scheme == "s3+http") {
+		bucket, prefix, _ := strings.Cut(strings.Trim(u.Path, "/"), "/")
+		c := &minio.Config{
+			Endpoint: strings.TrimPrefix(u.Scheme, "s3+") + "://" + u.Host, Bucket: bucket, Prefix: prefix, Region: a.region,
+			AccessKeyFile: a.accessKeyFile, SecretKeyFile: a.secretKeyFile, CAFile: a.caFile,
+		}
+		return configs.Target{Name: "target", MinIO: c}, c.Validate()
+	}
 	if strings.Contains(s, "://") {
-		return configs.Target{}, fmt.Errorf("%s: only directories can be named yet", s)
+		return configs.Target{}, fmt.Errorf("%s: write a path or s3+https://host:port/bucket/prefix", s)
 	}
 	path, err := filepath.Abs(s)
 	return configs.Target{Name: "target", Dir: &dir.Config{Path: path}}, err

@@ -1,0 +1,45 @@
+package minio
+
+import (
+	"errors"
+	"net/url"
+	"time"
+
+	"offsite/providers"
+)
+
+// Config is a bucket of an S3-compatible store.
+type Config struct {
+	// Endpoint is a URL, https://host:port.
+	Endpoint string `yaml:"endpoint"`
+	Bucket   string `yaml:"bucket"`
+	// Prefix comes before every object's name, with a slash.
+	Prefix string `yaml:"prefix"`
+	Region string `yaml:"region"`
+	// Without keys, AWS_* and MINIO_* of the environment are taken.
+	AccessKey     providers.Secret `yaml:"access_key"`
+	AccessKeyFile string           `yaml:"access_key_file"`
+	SecretKey     providers.Secret `yaml:"secret_key"`
+	SecretKeyFile string           `yaml:"secret_key_file"`
+	// CAFile holds certificates to trust beside the system's.
+	CAFile       string `yaml:"ca_file"`
+	StorageClass string `yaml:"storage_class"`
+	// PathStyle puts the bucket into the path instead of the host name; found by itself unless set.
+	PathStyle bool `yaml:"path_style"`
+	// IdleTimeout is how long the server may be silent; 0: 1 minute.
+	IdleTimeout time.Duration `yaml:"idle_timeout"`
+}
+
+// Validate says what is wrong with it, without asking the server.
+func (c *Config) Validate() error {
+	var errs []error
+	u, err := url.Parse(c.Endpoint)
+	if c.Endpoint == "" || err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.Path != "" && u.Path != "/" || u.User != nil {
+		errs = append(errs, &providers.FieldError{Key: "endpoint", Problem: "is not the address of a server", Remedy: "write one such as https://minio.lan:9000"})
+	}
+	if c.Bucket == "" {
+		errs = append(errs, &providers.FieldError{Key: "bucket", Problem: "is missing", Remedy: "write the name of a bucket that exists"})
+	}
+	errs = append(errs, providers.CheckSecret("access_key", c.AccessKey, c.AccessKeyFile), providers.CheckSecret("secret_key", c.SecretKey, c.SecretKeyFile))
+	return errors.Join(errs...)
+}

@@ -1,0 +1,298 @@
+// Package minio keeps objects in MinIO and every other S3-compatible store, by minio-go.
+//
+// It stays off the trailing checksums that break such stores: each block goes out with its SHA-256 as signed payload
+// and as x-amz-checksum-sha256.
+package minio
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+
+	"offsite/providers"
+	"offsite/providers/multipart"
+)
+
+// Target is one bucket, below a prefix.
+type Target struct {
+	core      *minio.Core
+	transport *http.Transport
+	bucket    string
+	prefix    string // with its slash
+	class     string
+	closed    atomic.Bool
+}
+
+var _ providers.Target = (*Target)(nil)
+
+// New reads the files that cfg names, and asks no server.
+func New(cfg Config) (*Target, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	access, err := providers.ReadSecret(cfg.AccessKey, cfg.AccessKeyFile)
+	if err != nil {
+		return nil, err
+	}
+	secret, err := providers.ReadSecret(cfg.SecretKey, cfg.SecretKeyFile)
+	if err != nil {
+		return nil, err
+	}
+	keys := credentials.NewStaticV4(access.Reveal(), secret.Reveal(), "")
+	if !access.IsSet() {
+		keys = credentials.NewChainCredentials([]credentials.Provider{&credentials.EnvAWS{}, &credentials.EnvMinio{}, &credentials.FileAWSCredentials{}})
+	}
+	transport, err := multipart.Transport(cfg.CAFile, cfg.IdleTimeout)
+	if err != nil {
+		return nil, err
+	}
+	u, err := url.Parse(cfg.Endpoint)
+	if err != nil {
+		return nil, err
+	}
+	lookup := minio.BucketLookupAuto
+	if cfg.PathStyle {
+		lookup = minio.BucketLookupPath
+	}
+	region := cfg.Region
+	if region == "" {
+		region = "us-east-1" // asking the server for it needs a permission that backups do not
+	}
+	core, err := minio.NewCore(u.Host, &minio.Options{
+		Creds: keys, Secure: u.Scheme == "https", Region: region, Transport: transport, BucketLookup: lookup, MaxRetries: 1,
+	})
+	if err != nil {
+		return nil, err
+	}
+	core.SetAppInfo("offsite", "1")
+	prefix := strings.Trim(cfg.Prefix, "/")
+	if prefix != "" {
+		prefix += "/"
+	}
+	return &Target{core: core, transport: transport, bucket: cfg.Bucket, prefix: prefix, class: cfg.StorageClass}, nil
+}
+
+// ready is what every call checks first.
+func (t *Target) ready(ctx context.Context, name string) error {
+	if t.closed.Load() {
+		return fs.ErrClosed
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return providers.CheckName(name)
+}
+
+// Put is part of providers.Target.
+func (t *Target) Put(ctx context.Context, name string, src providers.Source) error {
+	err := t.ready(ctx, name)
+	if err == nil {
+		err = multipart.Put(ctx, (*store)(t), t.prefix+name, src)
+	}
+	return t.wrap(ctx, "put", name, err)
+}
+
+// Get is part of providers.Target.
+func (t *Target) Get(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error) {
+	if err := t.ready(ctx, name); err != nil {
+		return nil, t.wrap(ctx, "get", name, err)
+	}
+	if length == 0 {
+		if _, err := t.Stat(ctx, name); err != nil {
+			return nil, err
+		}
+		return http.NoBody, nil
+	}
+	var opts minio.GetObjectOptions
+	opts.Set("Accept-Encoding", "identity")
+	switch {
+	case length > 0:
+		opts.Set("Range", fmt.Sprintf("bytes=%d-%d", offset, offset+length-1))
+	case offset > 0:
+		opts.Set("Range", fmt.Sprintf("bytes=%d-", offset))
+	}
+	body, _, _, err := t.core.GetObject(ctx, t.bucket, t.prefix+name, opts)
+	if minio.ToErrorResponse(err).Code == "InvalidRange" {
+		return http.NoBody, nil
+	}
+	if err != nil {
+		return nil, t.wrap(ctx, "get", name, translate(err))
+	}
+	return &reader{body, func(err error) error { return t.wrap(ctx, "get", name, err) }}, nil
+}
+
+// reader gives the errors of a body the contract's form.
+type reader struct {
+	io.ReadCloser
+	wrap func(error) error
+}
+
+func (r *reader) Read(p []byte) (int, error) {
+	n, err := r.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		err = r.wrap(err)
+	}
+	return n, err
+}
+
+// Stat is part of providers.Target.
+func (t *Target) Stat(ctx context.Context, name string) (providers.Object, error) {
+	if err := t.ready(ctx, name); err != nil {
+		return providers.Object{}, t.wrap(ctx, "stat", name, err)
+	}
+	info, err := t.core.StatObject(ctx, t.bucket, t.prefix+name, minio.StatObjectOptions{})
+	if err != nil {
+		return providers.Object{}, t.wrap(ctx, "stat", name, translate(err))
+	}
+	return providers.Object{Name: name, Size: info.Size, Modified: info.LastModified}, nil
+}
+
+// List is part of providers.Target.
+func (t *Target) List(ctx context.Context, prefix string) iter.Seq2[providers.Object, error] {
+	return func(yield func(providers.Object, error) bool) {
+		if t.closed.Load() {
+			yield(providers.Object{}, t.wrap(ctx, "list", prefix, fs.ErrClosed))
+			return
+		}
+		for o := range t.core.ListObjectsIter(ctx, t.bucket, minio.ListObjectsOptions{Prefix: t.prefix + prefix, Recursive: true}) {
+			if o.Err != nil {
+				yield(providers.Object{}, t.wrap(ctx, "list", prefix, translate(o.Err)))
+				return
+			}
+			if !yield(providers.Object{Name: strings.TrimPrefix(o.Key, t.prefix), Size: o.Size, Modified: o.LastModified}, nil) {
+				return
+			}
+		}
+		if err := ctx.Err(); err != nil {
+			yield(providers.Object{}, t.wrap(ctx, "list", prefix, err))
+		}
+	}
+}
+
+// Delete is part of providers.Target.
+func (t *Target) Delete(ctx context.Context, name string) error {
+	err := t.ready(ctx, name)
+	if err == nil {
+		err = translate(t.core.RemoveObject(ctx, t.bucket, t.prefix+name, minio.RemoveObjectOptions{}))
+	}
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		err = multipart.AbortAll(ctx, (*store)(t), t.prefix+name)
+	}
+	return t.wrap(ctx, "delete", name, err)
+}
+
+// Close is part of providers.Target.
+func (t *Target) Close() error {
+	t.closed.Store(true)
+	t.transport.CloseIdleConnections()
+	return nil
+}
+
+// store is the calls that an upload is made of.
+type store Target
+
+func (s *store) options() minio.PutObjectOptions {
+	return minio.PutObjectOptions{StorageClass: s.class, ContentType: "application/octet-stream"}
+}
+
+func (s *store) PutWhole(ctx context.Context, key string, b *providers.Block) error {
+	o := s.options()
+	o.UserMetadata = map[string]string{"x-amz-checksum-sha256": base64.StdEncoding.EncodeToString(b.Sum[:])}
+	_, err := s.core.PutObject(ctx, s.bucket, key, b.Body, b.Body.Size(), "", hex.EncodeToString(b.Sum[:]), o)
+	return translate(err)
+}
+
+func (s *store) Create(ctx context.Context, key string) (string, error) {
+	o := s.options()
+	o.UserMetadata = map[string]string{"x-amz-checksum-algorithm": "SHA256"}
+	id, err := s.core.NewMultipartUpload(ctx, s.bucket, key, o)
+	return id, translate(err)
+}
+
+func (s *store) Uploads(ctx context.Context, key string) (ids []string, err error) {
+	var keyMarker, idMarker string
+	for {
+		page, err := s.core.ListMultipartUploads(ctx, s.bucket, key, keyMarker, idMarker, "", 1000)
+		if err != nil {
+			return nil, translate(err)
+		}
+		for _, u := range page.Uploads {
+			if u.Key == key {
+				ids = append(ids, u.UploadID)
+			}
+		}
+		if !page.IsTruncated || page.NextKeyMarker == keyMarker && page.NextUploadIDMarker == idMarker {
+			return ids, nil
+		}
+		keyMarker, idMarker = page.NextKeyMarker, page.NextUploadIDMarker
+	}
+}
+
+func (s *store) Parts(ctx context.Context, key, upload string) (parts []multipart.Part, err error) {
+	for marker := 0; ; {
+		page, err := s.core.ListObjectParts(ctx, s.bucket, key, upload, marker, 1000)
+		if err != nil {
+			return nil, translate(err)
+		}
+		for _, p := range page.ObjectParts {
+			parts = append(parts, part(p))
+		}
+		if !page.IsTruncated || page.NextPartNumberMarker <= marker {
+			return parts, nil
+		}
+		marker = page.NextPartNumberMarker
+	}
+}
+
+func part(p minio.ObjectPart) multipart.Part {
+	out := multipart.Part{Number: p.PartNumber, Size: p.Size, ETag: p.ETag}
+	if sum, err := base64.StdEncoding.DecodeString(p.ChecksumSHA256); err == nil {
+		copy(out.SHA256[:], sum)
+	}
+	return out
+}
+
+func (s *store) UploadPart(ctx context.Context, key, upload string, b *providers.Block) (multipart.Part, error) {
+	sum := base64.StdEncoding.EncodeToString(b.Sum[:])
+	p, err := s.core.PutObjectPart(ctx, s.bucket, key, upload, b.Index+1, b.Body, b.Body.Size(), minio.PutObjectPartOptions{
+		Sha256Hex:    hex.EncodeToString(b.Sum[:]),
+		CustomHeader: http.Header{"X-Amz-Checksum-Sha256": {sum}},
+	})
+	if err != nil {
+		return multipart.Part{}, translate(err)
+	}
+	p.PartNumber, p.Size = b.Index+1, b.Body.Size()
+	if p.ChecksumSHA256 != "" && p.ChecksumSHA256 != sum {
+		return multipart.Part{}, fmt.Errorf("part %d: %w", p.PartNumber, providers.ErrCorrupt)
+	}
+	return part(p), nil
+}
+
+func (s *store) Complete(ctx context.Context, key, upload string, parts []multipart.Part) error {
+	var done []minio.CompletePart
+	for _, p := range parts {
+		c := minio.CompletePart{PartNumber: p.Number, ETag: p.ETag}
+		if p.SHA256 != [32]byte{} {
+			c.ChecksumSHA256 = base64.StdEncoding.EncodeToString(p.SHA256[:])
+		}
+		done = append(done, c)
+	}
+	_, err := s.core.CompleteMultipartUpload(ctx, s.bucket, key, upload, done, s.options())
+	return translate(err)
+}
+
+func (s *store) Abort(ctx context.Context, key, upload string) error {
+	return translate(s.core.AbortMultipartUpload(ctx, s.bucket, key, upload))
+}

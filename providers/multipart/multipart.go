@@ -1,0 +1,253 @@
+// Package multipart is the one resumable block upload that s3 and minio share: the loop, and the HTTP transport.
+//
+// What an earlier try left needs no record here: the server lists the unfinished uploads of a key and their parts.
+// A part counts when its size is right and its SHA-256, or its MD5 in the ETag where the store keeps no SHA-256, is
+// that of the block. All else is sent again.
+package multipart
+
+import (
+	"bytes"
+	"context"
+	"crypto/md5"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"offsite/providers"
+)
+
+// Store is the few calls of an S3 client that an upload is made of. A missing upload is fs.ErrNotExist.
+type Store interface {
+	// PutWhole stores an object of one block, or of none.
+	PutWhole(ctx context.Context, key string, b *providers.Block) error
+	Create(ctx context.Context, key string) (upload string, err error)
+	// Uploads are the unfinished ones of exactly this key.
+	Uploads(ctx context.Context, key string) ([]string, error)
+	Parts(ctx context.Context, key, upload string) ([]Part, error)
+	// UploadPart stores block i as part i+1.
+	UploadPart(ctx context.Context, key, upload string, b *providers.Block) (Part, error)
+	Complete(ctx context.Context, key, upload string, parts []Part) error
+	Abort(ctx context.Context, key, upload string) error
+}
+
+// Part is a stored part.
+type Part struct {
+	// Number counts from 1.
+	Number int
+	Size   int64
+	ETag   string
+	// SHA256 is all zero when the store does not say.
+	SHA256 [32]byte
+}
+
+const (
+	// parallel is how many blocks are made and sent at once.
+	parallel = 4
+	maxParts = 10000
+	tidyTime = time.Minute
+)
+
+// Put stores src under key. See providers.Target.
+func Put(ctx context.Context, s Store, key string, src providers.Source) error {
+	if n := providers.Blocks(src); n > maxParts {
+		return fmt.Errorf("%d blocks, and the store takes %d: %w", n, maxParts, providers.ErrPermanent)
+	}
+	if providers.Blocks(src) < 2 {
+		return errors.Join(putWhole(ctx, s, key, src), ctx.Err())
+	}
+	err := put(ctx, s, key, src)
+	if errors.Is(err, errUploadGone) {
+		err = put(ctx, s, key, src) // it was finished or aborted by somebody else meanwhile: once more from the start
+	}
+	if errors.Is(err, providers.ErrSourceChanged) {
+		tidy, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyTime)
+		defer cancel()
+		err = errors.Join(err, AbortAll(tidy, s, key))
+	}
+	return err
+}
+
+func putWhole(ctx context.Context, s Store, key string, src providers.Source) error {
+	if providers.Blocks(src) == 0 {
+		empty, err := providers.Bytes(nil).Block(ctx, 0)
+		if err != nil {
+			return err
+		}
+		return s.PutWhole(ctx, key, empty)
+	}
+	b, err := src.Block(ctx, 0)
+	if err != nil {
+		return err
+	}
+	defer b.Release()
+	return s.PutWhole(ctx, key, b)
+}
+
+// errUploadGone: the store does not know the upload any more.
+var errUploadGone = errors.New("the unfinished upload is gone")
+
+func put(ctx context.Context, s Store, key string, src providers.Source) error {
+	upload, have, err := resume(ctx, s, key, src)
+	if err != nil {
+		return err
+	}
+	if upload == "" {
+		if upload, err = s.Create(ctx, key); err != nil {
+			return err
+		}
+	}
+	parts, err := send(ctx, s, key, upload, src, have)
+	if err != nil {
+		return gone(err)
+	}
+	if err := s.Complete(ctx, key, upload, parts); err != nil {
+		return gone(err)
+	}
+	abortOthers(ctx, s, key, upload)
+	return nil
+}
+
+func gone(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: %w", errUploadGone, err)
+	}
+	return err
+}
+
+// resume finds the unfinished upload of this key that has most parts.
+func resume(ctx context.Context, s Store, key string, src providers.Source) (upload string, have map[int]Part, err error) {
+	uploads, err := s.Uploads(ctx, key)
+	if errors.Is(err, fs.ErrPermission) {
+		return "", nil, nil // write-only credentials: a new upload
+	}
+	if err != nil {
+		return "", nil, err
+	}
+	for _, u := range uploads {
+		parts, err := s.Parts(ctx, key, u)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return "", nil, err
+		}
+		found := map[int]Part{}
+		for _, p := range parts {
+			i := p.Number - 1
+			if i >= 0 && i < providers.Blocks(src) && p.Size == min(src.BlockSize(), src.Size()-int64(i)*src.BlockSize()) {
+				found[i] = p
+			}
+		}
+		if upload == "" || len(found) > len(have) {
+			upload, have = u, found
+		}
+	}
+	return upload, have, nil
+}
+
+// send brings every block that is not there yet, several at once, and gives the parts in order.
+func send(ctx context.Context, s Store, key, upload string, src providers.Source, have map[int]Part) ([]Part, error) {
+	parts := make([]Part, providers.Blocks(src))
+	group, sending := errgroup.WithContext(ctx)
+	var mu sync.Mutex
+	next := 0
+	for range parallel {
+		group.Go(func() error {
+			for {
+				mu.Lock()
+				i := next
+				next++
+				mu.Unlock()
+				if i >= len(parts) {
+					return nil
+				}
+				part, ok := have[i]
+				if sum, known := src.Sum(i); ok && known && part.SHA256 == sum {
+					parts[i] = part
+					continue
+				}
+				var err error
+				if parts[i], err = sendBlock(sending, s, key, upload, src, i, part, ok); err != nil {
+					return err
+				}
+			}
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	return parts, ctx.Err()
+}
+
+// sendBlock makes a block and sends it, unless the part that is there proves to be the same.
+func sendBlock(ctx context.Context, s Store, key, upload string, src providers.Source, i int, there Part, ok bool) (Part, error) {
+	b, err := src.Block(ctx, i)
+	if err != nil {
+		return Part{}, err
+	}
+	defer b.Release()
+	if ok && (there.SHA256 == b.Sum || there.SHA256 == [32]byte{} && sameMD5(there.ETag, b)) {
+		return there, nil
+	}
+	return s.UploadPart(ctx, key, upload, b)
+}
+
+// sameMD5 compares an ETag, which for most stores is the MD5 of the part, with the block.
+func sameMD5(etag string, b *providers.Block) bool {
+	want, err := hex.DecodeString(strings.Trim(etag, `"`))
+	if err != nil || len(want) != md5.Size {
+		return false
+	}
+	h := md5.New()
+	if _, err := io.Copy(h, io.NewSectionReader(b.Body, 0, b.Body.Size())); err != nil {
+		return false
+	}
+	return bytes.Equal(h.Sum(nil), want)
+}
+
+// abortOthers removes what other tries at this key left. The object is complete: what is left costs money, not data.
+func abortOthers(ctx context.Context, s Store, key, upload string) {
+	uploads, err := s.Uploads(ctx, key)
+	if err != nil {
+		return
+	}
+	for _, u := range slices.DeleteFunc(uploads, func(u string) bool { return u == upload }) {
+		if s.Abort(ctx, key, u) != nil {
+			return
+		}
+	}
+}
+
+// AbortAll removes all unfinished uploads of a key. A part that is on its way may make an abort fail, or arrive after
+// it, so it looks again, a few times, until nothing is left.
+func AbortAll(ctx context.Context, s Store, key string) error {
+	var last error
+	for try := range 5 {
+		uploads, err := s.Uploads(ctx, key)
+		if err != nil || len(uploads) == 0 {
+			return err
+		}
+		for _, u := range uploads {
+			if err := s.Abort(ctx, key, u); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				last = err
+			}
+		}
+		if last == nil && try == 0 {
+			continue
+		}
+		select {
+		case <-time.After(time.Duration(try+1) * 200 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return errors.Join(errors.New("unfinished uploads are left"), last)
+}

@@ -1,0 +1,182 @@
+// Package servers starts real servers for tests: MinIO, versitygw.
+package servers
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// S3 is a running S3 server.
+type S3 struct {
+	// Endpoint is its URL, and Bucket a directory of that name where MinIO and versitygw take directories for buckets.
+	Endpoint, Bucket, AccessKey, SecretKey string
+	// CAFile is the certificate of a server with TLS.
+	CAFile string
+	// Data is its directory.
+	Data string
+}
+
+const (
+	accessKey = "testadmin"
+	secretKey = "testadmin-secret"
+)
+
+// MinIO starts MinIO, with TLS and a certificate of its own if asked to. It ends with the test.
+func MinIO(t testing.TB, withTLS bool) *S3 {
+	t.Helper()
+	data, certs := t.TempDir(), t.TempDir()
+	s := newS3(t, data)
+	scheme := "http"
+	if withTLS {
+		scheme = "https"
+		s.CAFile = certificate(t, certs)
+	}
+	address := freePort(t)
+	s.Endpoint = scheme + "://" + address
+	cmd := exec.Command(binary(t, "minio"), "server", data, "--certs-dir", certs, "--address", address)
+	cmd.Env = append(os.Environ(), "MINIO_ROOT_USER="+accessKey, "MINIO_ROOT_PASSWORD="+secretKey, "MINIO_UPDATE=off", "MINIO_CALLHOME_ENABLE=off", "MINIO_BROWSER=off")
+	start(t, cmd, s, "/minio/health/ready")
+	return s
+}
+
+// VersityGW starts versitygw, the second implementation of S3. It ends with the test.
+func VersityGW(t testing.TB) *S3 {
+	t.Helper()
+	data, iam := t.TempDir(), t.TempDir()
+	s := newS3(t, data)
+	address := freePort(t)
+	s.Endpoint = "http://" + address
+	cmd := exec.Command(binary(t, "versitygw"), "--port", address, "--iam-dir", iam, "--health", "/health", "--quiet", "posix", data)
+	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+accessKey, "ROOT_SECRET_KEY="+secretKey)
+	start(t, cmd, s, "/health")
+	return s
+}
+
+func newS3(t testing.TB, data string) *S3 {
+	t.Helper()
+	s := &S3{Bucket: "backups", AccessKey: accessKey, SecretKey: secretKey, Data: data}
+	if err := os.Mkdir(filepath.Join(data, s.Bucket), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// binary is a server that `make servers` built.
+func binary(t testing.TB, name string) string {
+	t.Helper()
+	dir := os.Getenv("OFFSITE_TEST_BIN")
+	if dir == "" {
+		root, err := os.Getwd()
+		for err == nil && root != "/" {
+			if _, missing := os.Stat(filepath.Join(root, "go.sum")); missing == nil {
+				break
+			}
+			root = filepath.Dir(root)
+		}
+		dir = filepath.Join(root, ".cache", "bin")
+	}
+	path := filepath.Join(dir, name)
+	if _, err := os.Stat(path); err != nil {
+		t.Fatalf("%s is missing: make servers (%v)", name, err)
+	}
+	return path
+}
+
+func freePort(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// start runs the server until the test ends, and waits until it answers.
+func start(t testing.TB, cmd *exec.Cmd, s *S3, health string) {
+	t.Helper()
+	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+		log.Close()
+	})
+	client := &http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: roots(t, s.CAFile)}}
+	for deadline := time.Now().Add(time.Minute); ; {
+		if answer, err := client.Get(s.Endpoint + health); err == nil {
+			answer.Body.Close()
+			if answer.StatusCode == http.StatusOK {
+				return
+			}
+		}
+		if time.Now().After(deadline) {
+			said, _ := os.ReadFile(log.Name())
+			t.Fatalf("%s did not start:\n%s", cmd.Path, said)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+func roots(t testing.TB, caFile string) *tls.Config {
+	if caFile == "" {
+		return nil
+	}
+	b, err := os.ReadFile(caFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(b)
+	return &tls.Config{RootCAs: pool}
+}
+
+// certificate writes a self-signed certificate and its key as MinIO wants them, and gives the certificate's path.
+func certificate(t testing.TB, dir string) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, block := range map[string]*pem.Block{"public.crt": {Type: "CERTIFICATE", Bytes: cert}, "private.key": {Type: "PRIVATE KEY", Bytes: secret}} {
+		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(fmt.Errorf("certificate: %w", err))
+		}
+	}
+	return filepath.Join(dir, "public.crt")
+}
