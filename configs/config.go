@@ -13,6 +13,7 @@ import (
 
 	"offsite/providers/dir"
 	"offsite/providers/minio"
+	"offsite/providers/s3"
 )
 
 // Example is a configuration with every key and a comment on each.
@@ -61,6 +62,7 @@ type Target struct {
 	Name  string        `yaml:"-"`
 	Dir   *dir.Config   `yaml:"dir"`
 	MinIO *minio.Config `yaml:"minio"`
+	S3    *s3.Config    `yaml:"s3"`
 }
 
 // Keep counts backups by period.

@@ -27,7 +27,7 @@ func TestTheExampleIsValid(t *testing.T) {
 func TestTheExampleNamesEveryKey(t *testing.T) {
 	for _, key := range []string{
 		"host", "zone", "state", "signing_key", "trust", "watch", "path", "name", "include", "exclude", "series", "settle", "recipients", "targets", "dir",
-		"minio", "endpoint", "bucket", "prefix", "region", "access_key_file", "secret_key_file", "access_key", "secret_key", "ca_file", "storage_class", "path_style", "idle_timeout",
+		"minio", "s3", "sse", "kms_key", "profile", "session_token_file", "endpoint", "bucket", "prefix", "region", "access_key_file", "secret_key_file", "access_key", "secret_key", "ca_file", "storage_class", "path_style", "idle_timeout",
 		"keep", "last", "hourly", "daily", "weekly", "monthly", "yearly", "min_keep", "memory", "block_size",
 	} {
 		if !strings.Contains(string(configs.Example), key+":") {
@@ -57,6 +57,7 @@ func TestMistakes(t *testing.T) {
 		{"keep:", "  lan: {minio: {endpoint: minio.lan, bucket: b, secret_key: hunter2, secret_key_file: /x}}\nkeep:", "targets.lan.minio.secret_key: is given twice"},
 		{"keep:", "  lan: {minio: {endpoint: minio.lan, bucket: b}}\nkeep:", "targets.lan.minio.endpoint: is not the address of a server; write one such as"},
 		{"keep:", "  lan: {minio: {endpoint: https://m, bucket: b, secret_key_file: key}}\nkeep:", "targets.lan.minio.secret_key_file: \"key\" is relative"},
+		{"keep:", "  aws: {s3: {bucket: b, sse: yes, storage_class: GLACIER, kms_key: k}}\nkeep:", "targets.aws.s3.storage_class: cannot be read back at once"},
 		{"keep:", "kepe:", "kepe: is not a key here; did you mean keep?"},
 	} {
 		text := strings.Replace(string(relaxed(t)), c.old, c.new, 1)

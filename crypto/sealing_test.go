@@ -288,6 +288,29 @@ func TestTheTapSeesAllOfThePlaintext(t *testing.T) {
 	})
 }
 
+// Two targets share a sealing: one has all of it and drains the tap while the other still seals.
+func TestDrainWhileOthersSeal(t *testing.T) {
+	plain := pattern(2 << 20)
+	s, _ := newSealing(t, 2<<20, 100000)
+	var seen bytes.Buffer
+	s.Tap(&seen)
+	var wg sync.WaitGroup
+	for i := range s.Blocks() {
+		wg.Go(func() {
+			if _, err := s.Seal(t.Context(), bytes.NewReader(plain), i, make([]byte, min(100000, s.Size()-int64(i)*100000)), noRecord); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	if err := s.Drain(t.Context(), bytes.NewReader(plain), noRecord); err != nil {
+		t.Error(err)
+	}
+	if !bytes.Equal(seen.Bytes(), plain) {
+		t.Errorf("the tap saw %d bytes", seen.Len())
+	}
+	wg.Wait()
+}
+
 func TestBlocksInOrderNeedNoSecondReading(t *testing.T) {
 	plain := pattern(1 << 20)
 	s, _ := newSealing(t, 1<<20, 100000)

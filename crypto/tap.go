@@ -28,13 +28,18 @@ func (s *Sealing) Tap(w io.Writer) {
 }
 
 // Drain gives the tap what it lacks, reading src again. Everything that it reads is sealed once more and compared
-// with the digests, so that what the tap saw is what was sealed. Blocks that were never sealed are recorded.
-// No Seal may run meanwhile.
+// with the digests, so that what the tap saw is what was sealed. Blocks that were never sealed are recorded. When it
+// returns nil, w will not be written any more, also if other calls of Seal are under way.
 func (s *Sealing) Drain(ctx context.Context, src io.ReaderAt, record Record) error {
-	if s.tap.w == nil || s.tap.next == s.Blocks() {
-		return s.tap.err
+	next, err := s.tap.progress()
+	if s.tap.w == nil || err != nil || next == s.Blocks() {
+		return err
 	}
-	return s.again(ctx, src, s.tap.next, record)
+	if err := s.again(ctx, src, next, record); err != nil {
+		return err
+	}
+	_, err = s.tap.progress()
+	return err
 }
 
 // Verify seals every block once more and compares it: nil means that src is still what was sealed.
@@ -55,7 +60,14 @@ func (s *Sealing) again(ctx context.Context, src io.ReaderAt, from int, record R
 			return err
 		}
 	}
-	return s.tap.err
+	return nil
+}
+
+// progress is the block that w needs now, and the error that w gave.
+func (t *tap) progress() (next int, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.next, t.err
 }
 
 func (t *tap) enter(i int) {

@@ -39,8 +39,8 @@ func restoreCommand(config *string, std streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "restore SERIES|NAME", Short: "Bring a dump back", Args: usage(cobra.ExactArgs(1)),
 		Long: `Restores the newest backup of a series, or the dump of that file or object name. --at takes the newest at or before a
-time. With --from it needs neither configuration nor state: the place is a directory, or
-s3+https://host:port/bucket/prefix.`,
+time. With --from it needs neither configuration nor state: the place is a directory,
+s3://bucket/prefix, or s3+https://host:port/bucket/prefix.`,
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			r.what = args[0]
 			if r.at, err = parseAt(at); err != nil {

@@ -11,7 +11,7 @@ import (
 	"offsite/test/servers"
 )
 
-// A dump reaches a directory, MinIO and versitygw in one run, and comes back from each, with and without configuration.
+// A dump reaches a directory, MinIO by either client, and versitygw in one run, and comes back from each, with and without configuration.
 func TestEveryKindOfTarget(t *testing.T) {
 	first, second := servers.MinIO(t, true), servers.VersityGW(t)
 	dir := t.TempDir()
@@ -50,13 +50,16 @@ func TestEveryKindOfTarget(t *testing.T) {
 			name, s.Endpoint, s.Bucket, access, secret, s.CAFile), 1)
 	}
 	text = bytes.ReplaceAll(text, []byte(`, ca_file: ""`), nil)
+	text = bytes.Replace(text, []byte("targets:\n"), fmt.Appendf(nil,
+		"targets:\n  aws:\n    s3: {endpoint: %q, bucket: %s, prefix: aws, path_style: true, access_key_file: %s, secret_key_file: %s, ca_file: %q}\n",
+		first.Endpoint, first.Bucket, access, secret, first.CAFile), 1)
 	file("offsite.yaml", string(text))
 	kit, _ := os.ReadFile(filepath.Join(dir, "offsite-recovery-kit.txt"))
 	identity := file("id.txt", string(regexp.MustCompile(`AGE-SECRET-KEY-\S+`).Find(kit))+"\n")
 
 	offsite(0, "init", "--yes") // a probe of each
 	offsite(0, "agent", "--once")
-	for _, target := range []string{"nas", "first", "second"} {
+	for _, target := range []string{"nas", "first", "second", "aws"} {
 		if got, _ := offsite(0, "restore", "--identity", identity, "--target", target, "-o", "-", "shop"); got != string(dump) {
 			t.Errorf("%s: %d bytes came back, want %d, or others", target, len(got), len(dump))
 		}
@@ -68,7 +71,7 @@ func TestEveryKindOfTarget(t *testing.T) {
 	}
 
 	os.RemoveAll(filepath.Join(dir, "state"))
-	if _, said := offsite(0, "agent", "--once"); bytes.Count([]byte(said), []byte("is there already")) != 3 {
+	if _, said := offsite(0, "agent", "--once"); bytes.Count([]byte(said), []byte("is there already")) != 4 {
 		t.Errorf("after the state was lost:\n%s", said)
 	}
 }

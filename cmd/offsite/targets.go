@@ -12,6 +12,7 @@ import (
 	"offsite/providers"
 	"offsite/providers/dir"
 	"offsite/providers/minio"
+	"offsite/providers/s3"
 )
 
 // openTarget is the only place that knows every kind of target.
@@ -23,6 +24,9 @@ func openTarget(t configs.Target) (target providers.Target, location string, err
 	case t.MinIO != nil:
 		target, err = minio.New(*t.MinIO)
 		return target, strings.Join([]string{t.MinIO.Endpoint, t.MinIO.Bucket, strings.Trim(t.MinIO.Prefix, "/")}, "/"), err
+	case t.S3 != nil:
+		target, err = s3.New(*t.S3)
+		return target, "s3:" + strings.Join([]string{t.S3.Endpoint, t.S3.Bucket, strings.Trim(t.S3.Prefix, "/")}, "/"), err
 	}
 	return nil, "", fmt.Errorf("target %s has no kind", t.Name)
 }
@@ -67,7 +71,7 @@ type access struct {
 	accessKeyFile, secretKeyFile, caFile, region string
 }
 
-// parseURL reads a place given on the command line: a path, or s3+https://host:port/bucket/prefix.
+// parseURL reads a place given on the command line: a path, s3://bucket/prefix (AWS) or s3+https://host:port/bucket/prefix.
 func parseURL(s string, a access) (configs.Target, error) {
 	u, err := url.Parse(s)
 	if err == nil && (u.Scheme == "s3+https" || u.Scheme == "s3+http") {
@@ -78,8 +82,12 @@ func parseURL(s string, a access) (configs.Target, error) {
 		}
 		return configs.Target{Name: "target", MinIO: c}, c.Validate()
 	}
+	if err == nil && u.Scheme == "s3" {
+		c := &s3.Config{Bucket: u.Host, Prefix: strings.Trim(u.Path, "/"), Region: a.region, AccessKeyFile: a.accessKeyFile, SecretKeyFile: a.secretKeyFile, CAFile: a.caFile}
+		return configs.Target{Name: "target", S3: c}, c.Validate()
+	}
 	if strings.Contains(s, "://") {
-		return configs.Target{}, fmt.Errorf("%s: write a path or s3+https://host:port/bucket/prefix", s)
+		return configs.Target{}, fmt.Errorf("%s: write a path, s3://bucket/prefix or s3+https://host:port/bucket/prefix", s)
 	}
 	path, err := filepath.Abs(s)
 	return configs.Target{Name: "target", Dir: &dir.Config{Path: path}}, err

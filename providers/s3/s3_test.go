@@ -1,0 +1,102 @@
+package s3_test
+
+import (
+	"errors"
+	"io/fs"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"offsite/providers"
+	"offsite/providers/s3"
+	"offsite/providers/targettest"
+	"offsite/test/servers"
+)
+
+func config(s *servers.S3) s3.Config {
+	return s3.Config{
+		Endpoint: s.Endpoint, Bucket: s.Bucket, Prefix: "some/prefix", CAFile: s.CAFile, PathStyle: true,
+		AccessKey: providers.NewSecret(s.AccessKey), SecretKey: providers.NewSecret(s.SecretKey),
+	}
+}
+
+func open(t testing.TB, cfg s3.Config) providers.Target {
+	t.Helper()
+	target, err := s3.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { target.Close() })
+	return target
+}
+
+// awake waits until the server knows its users: before that it says that it is not initialized.
+func awake(t *testing.T, s *servers.S3) {
+	t.Helper()
+	stranger := config(s)
+	stranger.AccessKey = providers.NewSecret("nobody")
+	target, other := open(t, config(s)), open(t, stranger)
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		_, err := target.Stat(t.Context(), "x")
+		if refused := other.Delete(t.Context(), "x"); errors.Is(err, fs.ErrNotExist) && errors.Is(refused, fs.ErrPermission) {
+			return
+		}
+	}
+	t.Fatal("the server does not wake up")
+}
+
+func contract(t *testing.T, s *servers.S3) {
+	awake(t, s)
+	targettest.Run(t, targettest.Config{
+		Open:  func(t testing.TB) providers.Target { return open(t, config(s)) },
+		Block: 5 << 20,
+	})
+}
+
+func TestContractOnMinIO(t *testing.T)        { contract(t, servers.MinIO(t, false)) }
+func TestContractOnMinIOWithTLS(t *testing.T) { contract(t, servers.MinIO(t, true)) }
+func TestContractOnVersityGW(t *testing.T)    { contract(t, servers.VersityGW(t)) }
+
+func TestWhatAPersonMustMend(t *testing.T) {
+	s := servers.MinIO(t, true)
+	awake(t, s)
+	for _, c := range []struct {
+		name   string
+		change func(*s3.Config)
+		kind   error
+		words  string
+	}{
+		{"wrong secret", func(c *s3.Config) { c.SecretKey = providers.NewSecret("wrong-secret") }, fs.ErrPermission, "check the keys"},
+		{"wrong user", func(c *s3.Config) { c.AccessKey = providers.NewSecret("nobody") }, fs.ErrPermission, "check the keys"},
+		{"no such bucket", func(c *s3.Config) { c.Bucket = "no-such-bucket" }, providers.ErrPermanent, "check bucket"},
+		{"unknown authority", func(c *s3.Config) { c.CAFile = "" }, providers.ErrPermanent, "ca_file"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cfg := config(s)
+			c.change(&cfg)
+			err := open(t, cfg).Put(t.Context(), "x", providers.Bytes([]byte("x")))
+			if !errors.Is(err, c.kind) || !strings.Contains(err.Error(), c.words) || strings.Contains(err.Error(), "wrong-secret") {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+// A server that takes the connection and never answers.
+func TestASilentServerIsAnError(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	s := &servers.S3{Endpoint: "http://" + l.Addr().String(), Bucket: "backups", AccessKey: "a", SecretKey: "b"}
+	cfg := config(s)
+	cfg.IdleTimeout = 100 * time.Millisecond
+	if _, err := open(t, cfg).Stat(t.Context(), "x"); err == nil || errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%v", err)
+	}
+	if err := open(t, cfg).Put(t.Context(), "x", providers.Bytes(make([]byte, 16<<20))); err == nil {
+		t.Error("Put to a silent server succeeded")
+	}
+}

@@ -1,0 +1,127 @@
+package s3
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"offsite/providers"
+	"offsite/providers/multipart"
+)
+
+// store is the calls that an upload is made of.
+type store Target
+
+func (s *store) kmsKey() *string {
+	if s.cfg.KMSKey == "" {
+		return nil
+	}
+	return &s.cfg.KMSKey
+}
+
+// encrypted makes sure that the server did what sse asks: some accept it and ignore it.
+func (s *store) encrypted(got types.ServerSideEncryption) error {
+	if s.cfg.SSE != "" && string(got) != s.cfg.SSE {
+		return fmt.Errorf("sse is %s, and the server answered %q: it does not encrypt as asked: %w", s.cfg.SSE, got, providers.ErrPermanent)
+	}
+	return nil
+}
+
+func (s *store) PutWhole(ctx context.Context, key string, b *providers.Block) error {
+	out, err := s.client.PutObject(ctx, &s3.PutObjectInput{
+		Bucket: &s.cfg.Bucket, Key: &key, Body: b.Body, ContentLength: aws.Int64(b.Body.Size()), ChecksumSHA256: base64Sum(b.Sum),
+		StorageClass: types.StorageClass(s.cfg.StorageClass), ServerSideEncryption: types.ServerSideEncryption(s.cfg.SSE), SSEKMSKeyId: s.kmsKey(),
+	}, hashed(b.Sum))
+	if err != nil {
+		return translate(err)
+	}
+	return s.encrypted(out.ServerSideEncryption)
+}
+
+func (s *store) Create(ctx context.Context, key string) (string, error) {
+	out, err := s.client.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{
+		Bucket: &s.cfg.Bucket, Key: &key, ChecksumAlgorithm: types.ChecksumAlgorithmSha256,
+		StorageClass: types.StorageClass(s.cfg.StorageClass), ServerSideEncryption: types.ServerSideEncryption(s.cfg.SSE), SSEKMSKeyId: s.kmsKey(),
+	})
+	if err != nil {
+		return "", translate(err)
+	}
+	return aws.ToString(out.UploadId), s.encrypted(out.ServerSideEncryption)
+}
+
+func (s *store) Uploads(ctx context.Context, key string) (ids []string, err error) {
+	pages := s3.NewListMultipartUploadsPaginator(s.client, &s3.ListMultipartUploadsInput{Bucket: &s.cfg.Bucket, Prefix: &key})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, translate(err)
+		}
+		for _, u := range page.Uploads {
+			if aws.ToString(u.Key) == key {
+				ids = append(ids, aws.ToString(u.UploadId))
+			}
+		}
+	}
+	return ids, nil
+}
+
+func (s *store) Parts(ctx context.Context, key, upload string) (parts []multipart.Part, err error) {
+	pages := s3.NewListPartsPaginator(s.client, &s3.ListPartsInput{Bucket: &s.cfg.Bucket, Key: &key, UploadId: &upload})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, translate(err)
+		}
+		for _, p := range page.Parts {
+			part := multipart.Part{Number: int(aws.ToInt32(p.PartNumber)), Size: aws.ToInt64(p.Size), ETag: aws.ToString(p.ETag)}
+			if sum, err := base64.StdEncoding.DecodeString(aws.ToString(p.ChecksumSHA256)); err == nil {
+				copy(part.SHA256[:], sum)
+			}
+			parts = append(parts, part)
+		}
+	}
+	return parts, nil
+}
+
+func (s *store) UploadPart(ctx context.Context, key, upload string, b *providers.Block) (multipart.Part, error) {
+	number := b.Index + 1
+	out, err := s.client.UploadPart(ctx, &s3.UploadPartInput{
+		Bucket: &s.cfg.Bucket, Key: &key, UploadId: &upload, PartNumber: aws.Int32(int32(number)),
+		Body: b.Body, ContentLength: aws.Int64(b.Body.Size()), ChecksumSHA256: base64Sum(b.Sum),
+	}, hashed(b.Sum))
+	if err != nil {
+		return multipart.Part{}, translate(err)
+	}
+	part := multipart.Part{Number: number, Size: b.Body.Size(), ETag: aws.ToString(out.ETag)}
+	if kept := aws.ToString(out.ChecksumSHA256); kept != "" {
+		if kept != *base64Sum(b.Sum) {
+			return multipart.Part{}, fmt.Errorf("part %d: %w", number, providers.ErrCorrupt)
+		}
+		part.SHA256 = b.Sum
+	}
+	return part, nil
+}
+
+func (s *store) Complete(ctx context.Context, key, upload string, parts []multipart.Part) error {
+	var done []types.CompletedPart
+	for _, p := range parts {
+		c := types.CompletedPart{PartNumber: aws.Int32(int32(p.Number)), ETag: aws.String(p.ETag)}
+		if p.SHA256 != [32]byte{} {
+			c.ChecksumSHA256 = base64Sum(p.SHA256)
+		}
+		done = append(done, c)
+	}
+	_, err := s.client.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{
+		Bucket: &s.cfg.Bucket, Key: &key, UploadId: &upload, MultipartUpload: &types.CompletedMultipartUpload{Parts: done},
+	})
+	return translate(err)
+}
+
+func (s *store) Abort(ctx context.Context, key, upload string) error {
+	_, err := s.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: &s.cfg.Bucket, Key: &key, UploadId: &upload})
+	return translate(err)
+}
