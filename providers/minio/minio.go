@@ -188,7 +188,7 @@ func (t *Target) Delete(ctx context.Context, name string) error {
 		err = translate(t.core.RemoveObject(ctx, t.bucket, t.prefix+name, minio.RemoveObjectOptions{}))
 	}
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
-		err = multipart.AbortAll(ctx, (*store)(t), t.prefix+name)
+		err = multipart.Tidy(ctx, (*store)(t), t.prefix+name)
 	}
 	return t.wrap(ctx, "delete", name, err)
 }

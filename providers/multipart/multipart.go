@@ -226,6 +226,15 @@ func abortOthers(ctx context.Context, s Store, key, upload string) {
 	}
 }
 
+// Tidy is AbortAll for whoever may not be allowed to list uploads: then there is nothing that can be done.
+func Tidy(ctx context.Context, s Store, key string) error {
+	err := AbortAll(ctx, s, key)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil
+	}
+	return err
+}
+
 // AbortAll removes all unfinished uploads of a key. A part that is on its way may make an abort fail, or arrive after
 // it, so it looks again, a few times, until nothing is left.
 func AbortAll(ctx context.Context, s Store, key string) error {

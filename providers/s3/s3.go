@@ -213,7 +213,7 @@ func (t *Target) Delete(ctx context.Context, name string) error {
 	if err == nil {
 		_, err = t.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &t.cfg.Bucket, Key: aws.String(t.prefix + name)})
 		if err = translate(err); err == nil || isMissing(err) {
-			err = multipart.AbortAll(ctx, (*store)(t), t.prefix+name)
+			err = multipart.Tidy(ctx, (*store)(t), t.prefix+name)
 		}
 	}
 	return t.wrap(ctx, "delete", name, err)

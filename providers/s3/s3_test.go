@@ -100,3 +100,21 @@ func TestASilentServerIsAnError(t *testing.T) {
 		t.Error("Put to a silent server succeeded")
 	}
 }
+
+// versitygw accepts sse and ignores it: nothing that is not encrypted as asked may stay, nor an upload of it.
+func TestEncryptionThatTheServerIgnoresIsAnError(t *testing.T) {
+	s := servers.VersityGW(t)
+	awake(t, s)
+	cfg := config(s)
+	cfg.SSE = "AES256"
+	target := open(t, cfg)
+	for _, size := range []int64{10, 12 << 20} {
+		err := target.Put(t.Context(), "x", targettest.NewSource(1, size, 5<<20))
+		if !errors.Is(err, providers.ErrPermanent) || !strings.Contains(err.Error(), "does not encrypt as asked") {
+			t.Errorf("%d bytes: %v", size, err)
+		}
+		if _, err := target.Stat(t.Context(), "x"); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%d bytes: %v", size, err)
+		}
+	}
+}

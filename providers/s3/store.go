@@ -3,6 +3,7 @@ package s3
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -39,7 +40,12 @@ func (s *store) PutWhole(ctx context.Context, key string, b *providers.Block) er
 	if err != nil {
 		return translate(err)
 	}
-	return s.encrypted(out.ServerSideEncryption)
+	if err := s.encrypted(out.ServerSideEncryption); err != nil {
+		// What is not encrypted as asked must not stay.
+		_, removing := s.client.DeleteObject(context.WithoutCancel(ctx), &s3.DeleteObjectInput{Bucket: &s.cfg.Bucket, Key: &key})
+		return errors.Join(err, removing)
+	}
+	return nil
 }
 
 func (s *store) Create(ctx context.Context, key string) (string, error) {
@@ -50,7 +56,10 @@ func (s *store) Create(ctx context.Context, key string) (string, error) {
 	if err != nil {
 		return "", translate(err)
 	}
-	return aws.ToString(out.UploadId), s.encrypted(out.ServerSideEncryption)
+	if err := s.encrypted(out.ServerSideEncryption); err != nil {
+		return "", errors.Join(err, s.Abort(context.WithoutCancel(ctx), key, aws.ToString(out.UploadId)))
+	}
+	return aws.ToString(out.UploadId), nil
 }
 
 func (s *store) Uploads(ctx context.Context, key string) (ids []string, err error) {
