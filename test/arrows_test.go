@@ -44,6 +44,8 @@ var arrows = []struct {
 	{"offsite/agent", []string{"offsite/agent/watch", "offsite/agent/dump", "offsite/agent/journal", "offsite/agent/vault", "offsite/agent/retention", "offsite/crypto", "offsite/providers"}},
 	{"offsite/providers/s3", []string{"offsite/providers", "offsite/providers/multipart"}},
 	{"offsite/providers/minio", []string{"offsite/providers", "offsite/providers/multipart"}},
+	{"offsite/providers/dir", []string{"offsite/providers", "offsite/providers/files"}},
+	{"offsite/providers/sftp", []string{"offsite/providers", "offsite/providers/files"}},
 	{"offsite/providers/", []string{"offsite/providers"}},
 	{"offsite/configs", []string{"offsite/providers", "offsite/providers/dir", "offsite/providers/s3", "offsite/providers/minio", "offsite/providers/sftp"}},
 	{"offsite/cmd/offsite", []string{"offsite/agent", "offsite/agent/watch", "offsite/agent/dump", "offsite/agent/journal", "offsite/agent/vault", "offsite/agent/retention", "offsite/configs", "offsite/crypto",

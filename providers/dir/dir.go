@@ -22,6 +22,7 @@ import (
 	"syscall"
 
 	"offsite/providers"
+	"offsite/providers/files"
 )
 
 // Marker is the file that makes a directory a target.
@@ -192,7 +193,7 @@ func (t *Target) Stat(ctx context.Context, name string) (o providers.Object, err
 // Delete is part of providers.Target. Directories that it leaves empty go too.
 func (t *Target) Delete(ctx context.Context, name string) error {
 	return t.with(ctx, "delete", name, func(root *os.Root) error {
-		for _, n := range []string{name, partial(name)} {
+		for _, n := range []string{name, files.Partial(name)} {
 			if err := root.Remove(n); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
 				return err
 			}

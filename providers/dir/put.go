@@ -2,29 +2,16 @@ package dir
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
 	"syscall"
 
-	"golang.org/x/sync/errgroup"
-
 	"offsite/providers"
+	"offsite/providers/files"
 )
-
-// parallel is how many blocks are made and written at once.
-const parallel = 3
-
-// partial is the hidden file of an unfinished Put.
-func partial(name string) string {
-	sum := sha256.Sum256([]byte(name))
-	return path.Join(path.Dir(name), ".offsite-"+hex.EncodeToString(sum[:8])+".partial")
-}
 
 // Put is part of providers.Target.
 func (t *Target) Put(ctx context.Context, name string, src providers.Source) error {
@@ -32,14 +19,14 @@ func (t *Target) Put(ctx context.Context, name string, src providers.Source) err
 		if err := makeParents(root, path.Dir(name)); err != nil {
 			return err
 		}
-		f, err := openPartial(root, partial(name))
+		f, err := openPartial(root, files.Partial(name))
 		if err != nil {
 			return err
 		}
 		defer f.Close()
 		err = fill(ctx, f, src)
 		if errors.Is(err, providers.ErrSourceChanged) {
-			return errors.Join(err, root.Remove(partial(name)))
+			return errors.Join(err, root.Remove(files.Partial(name)))
 		}
 		if err != nil {
 			return err
@@ -76,26 +63,18 @@ func openPartial(root *os.Root, name string) (*os.File, error) {
 
 // fill writes the blocks that the file does not have yet.
 func fill(ctx context.Context, f *os.File, src providers.Source) error {
-	first, err := verified(ctx, f, src)
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	first, err := files.Verified(ctx, f, info.Size(), src, 0)
 	if err != nil {
 		return err
 	}
 	if err := f.Truncate(min(int64(first)*src.BlockSize(), src.Size())); err != nil {
 		return err
 	}
-	group, writing := errgroup.WithContext(ctx)
-	group.SetLimit(parallel)
-	for i := first; i < providers.Blocks(src) && writing.Err() == nil; i++ {
-		group.Go(func() error {
-			b, err := src.Block(writing, i)
-			if err != nil {
-				return err
-			}
-			defer b.Release()
-			return writeBlock(writing, f, b, int64(i)*src.BlockSize())
-		})
-	}
-	if err := errors.Join(group.Wait(), ctx.Err()); err != nil {
+	if err := files.Fill(ctx, f, src, first, providers.Blocks(src), 1<<20); err != nil {
 		return err
 	}
 	return complete(f, src)
@@ -113,61 +92,12 @@ func complete(f *os.File, src providers.Source) error {
 	return nil
 }
 
-// writeBlock writes in pieces, so that a cancelled Put ends soon on a slow disk.
-func writeBlock(ctx context.Context, f *os.File, b *providers.Block, offset int64) error {
-	piece := make([]byte, 1<<20)
-	for at := int64(0); at < b.Body.Size(); at += int64(len(piece)) {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		p := piece[:min(int64(len(piece)), b.Body.Size()-at)]
-		if _, err := b.Body.ReadAt(p, at); err != nil && err != io.EOF {
-			return err
-		}
-		if _, err := f.WriteAt(p, offset+at); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// verified counts the whole blocks at the start of the file that are those of src. Blocks are written in parallel, and
-// a crash may have left holes, so each is read and hashed.
-func verified(ctx context.Context, f *os.File, src providers.Source) (int, error) {
-	info, err := f.Stat()
-	if err != nil {
-		return 0, err
-	}
-	for i := range providers.Blocks(src) {
-		offset := int64(i) * src.BlockSize()
-		length := min(src.BlockSize(), src.Size()-offset)
-		if offset+length > info.Size() {
-			return i, nil
-		}
-		if err := ctx.Err(); err != nil {
-			return 0, err
-		}
-		want, known := src.Sum(i)
-		if !known {
-			return i, nil
-		}
-		h := sha256.New()
-		if _, err := io.Copy(h, io.NewSectionReader(f, offset, length)); err != nil {
-			return 0, err
-		}
-		if [32]byte(h.Sum(nil)) != want {
-			return i, nil
-		}
-	}
-	return providers.Blocks(src), nil
-}
-
 // publish makes the finished file durable, then visible, then durably visible.
 func publish(root *os.Root, f *os.File, name string) error {
 	if err := f.Sync(); err != nil {
 		return err
 	}
-	if err := root.Rename(partial(name), name); err != nil {
+	if err := root.Rename(files.Partial(name), name); err != nil {
 		return err
 	}
 	return syncDir(root, path.Dir(name))

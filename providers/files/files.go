@@ -1,0 +1,109 @@
+// Package files is what targets that keep objects as files share (dir, sftp): where an unfinished object hides, how
+// its blocks are written and checked, and in which order the files of a tree are listed.
+package files
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"path"
+
+	"golang.org/x/sync/errgroup"
+
+	"offsite/providers"
+)
+
+// Parallel is how many blocks are made and written at once. While one is on its way, the next is sealed.
+const Parallel = 3
+
+// Partial is the hidden file of an unfinished Put, beside the object. Its name follows from the object's, so that a
+// later Put and Delete find it, and does not grow with it.
+func Partial(name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return path.Join(path.Dir(name), ".offsite-"+hex.EncodeToString(sum[:8])+".partial")
+}
+
+// Verified counts the whole blocks of src, from block first on, that stand in a file of size bytes, and gives the
+// index of the first that does not. Blocks are written in parallel, and a crash may have left holes, so each is read
+// and hashed.
+func Verified(ctx context.Context, f io.ReaderAt, size int64, src providers.Source, first int) (int, error) {
+	for i := first; i < providers.Blocks(src); i++ {
+		offset, length := Range(src, i)
+		want, known := src.Sum(i)
+		if !known || offset+length > size {
+			return i, nil
+		}
+		if err := ctx.Err(); err != nil {
+			return first, err
+		}
+		h := sha256.New()
+		if _, err := io.CopyBuffer(struct{ io.Writer }{h}, io.NewSectionReader(f, offset, length), make([]byte, 1<<20)); err != nil {
+			return first, err
+		}
+		if [32]byte(h.Sum(nil)) != want {
+			return i, nil
+		}
+	}
+	return providers.Blocks(src), nil
+}
+
+// Range is where block i of src lies in its object.
+func Range(src providers.Source, i int) (offset, length int64) {
+	offset = int64(i) * src.BlockSize()
+	return offset, min(src.BlockSize(), src.Size()-offset)
+}
+
+// Fill writes the blocks from..to-1 of src, piece bytes at a time so that a cancelled Put ends soon on a slow disk.
+// Block i starts only when block i-Parallel is written: whatever happens, all but the last Parallel blocks that were
+// started are there. Nothing writes any more when Fill returns.
+func Fill(ctx context.Context, f io.WriterAt, src providers.Source, from, to, piece int) error {
+	var turns [Parallel]chan struct{}
+	for i := range turns {
+		turns[i] = make(chan struct{}, 1)
+		turns[i] <- struct{}{}
+	}
+	group, writing := errgroup.WithContext(ctx)
+blocks:
+	for i := from; i < to; i++ {
+		turn := turns[i%Parallel]
+		select {
+		case <-turn:
+		case <-writing.Done():
+			break blocks
+		}
+		group.Go(func() error {
+			b, err := src.Block(writing, i)
+			if err != nil {
+				return err
+			}
+			defer b.Release()
+			if err := writeBlock(writing, f, b, int64(i)*src.BlockSize(), piece); err != nil {
+				return err
+			}
+			turn <- struct{}{}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
+func writeBlock(ctx context.Context, f io.WriterAt, b *providers.Block, offset int64, piece int) error {
+	buffer := make([]byte, min(int64(piece), b.Body.Size()))
+	for at := int64(0); at < b.Body.Size(); at += int64(len(buffer)) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		p := buffer[:min(int64(len(buffer)), b.Body.Size()-at)]
+		if _, err := b.Body.ReadAt(p, at); err != nil && err != io.EOF {
+			return err
+		}
+		if _, err := f.WriteAt(p, offset+at); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,58 @@
+package files
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"offsite/providers"
+)
+
+// ErrStop ends a walk whose caller has had enough.
+var ErrStop = errors.New("the caller has had enough")
+
+// Walk gives the files below dir whose names start with prefix, in byte order of their names: a directory sorts as
+// its name with a slash, so that a-b comes before a/x, and a/x before a.b would be wrong. It enters only directories
+// that can hold such names, reads each whole, and passes over hidden files, links, and what is deleted meanwhile.
+func Walk(ctx context.Context, readDir func(dir string) ([]fs.DirEntry, error), dir, prefix string, give func(providers.Object) bool) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	entries, err := readDir(dir)
+	if err != nil {
+		return err
+	}
+	key := func(e fs.DirEntry) string {
+		name := path.Join(dir, e.Name())
+		if e.IsDir() {
+			name += "/"
+		}
+		return name
+	}
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(key(a), key(b)) })
+	for _, e := range entries {
+		name := key(e)
+		switch {
+		case e.Name()[0] == '.':
+		case e.IsDir() && (strings.HasPrefix(name, prefix) || strings.HasPrefix(prefix, name)):
+			if err := Walk(ctx, readDir, path.Clean(name), prefix, give); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		case e.Type().IsRegular() && strings.HasPrefix(name, prefix):
+			info, err := e.Info()
+			if errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			if !give(providers.Object{Name: name, Size: info.Size(), Modified: info.ModTime()}) {
+				return ErrStop
+			}
+		}
+	}
+	return nil
+}
