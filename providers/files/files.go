@@ -24,28 +24,32 @@ func Partial(name string) string {
 	return path.Join(path.Dir(name), ".offsite-"+hex.EncodeToString(sum[:8])+".partial")
 }
 
-// Verified counts the whole blocks of src, from block first on, that stand in a file of size bytes, and gives the
-// index of the first that does not. Blocks are written in parallel, and a crash may have left holes, so each is read
-// and hashed.
+// Verified gives the index of the first block of src, from block first on, that does not stand in a file of size
+// bytes. Blocks are written in parallel, and a crash may have left holes, so each is read and hashed.
 func Verified(ctx context.Context, f io.ReaderAt, size int64, src providers.Source, first int) (int, error) {
 	for i := first; i < providers.Blocks(src); i++ {
-		offset, length := Range(src, i)
-		want, known := src.Sum(i)
-		if !known || offset+length > size {
-			return i, nil
-		}
-		if err := ctx.Err(); err != nil {
-			return first, err
-		}
-		h := sha256.New()
-		if _, err := io.CopyBuffer(struct{ io.Writer }{h}, io.NewSectionReader(f, offset, length), make([]byte, 1<<20)); err != nil {
-			return first, err
-		}
-		if [32]byte(h.Sum(nil)) != want {
-			return i, nil
+		if same, err := Same(ctx, f, size, src, i); err != nil || !same {
+			return i, err
 		}
 	}
 	return providers.Blocks(src), nil
+}
+
+// Same says whether block i of src is known and stands in a file of size bytes.
+func Same(ctx context.Context, f io.ReaderAt, size int64, src providers.Source, i int) (bool, error) {
+	offset, length := Range(src, i)
+	want, known := src.Sum(i)
+	if !known || offset+length > size {
+		return false, nil
+	}
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	h := sha256.New()
+	if _, err := io.CopyBuffer(struct{ io.Writer }{h}, io.NewSectionReader(f, offset, length), make([]byte, 2<<20)); err != nil {
+		return false, err
+	}
+	return [32]byte(h.Sum(nil)) == want, nil
 }
 
 // Range is where block i of src lies in its object.

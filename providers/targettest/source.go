@@ -38,6 +38,9 @@ func NewSource(seed byte, size, block int64) *Source {
 // Size is part of providers.Source.
 func (s *Source) Size() int64 { return int64(len(s.bytes)) }
 
+// Bytes are all of them.
+func (s *Source) Bytes() []byte { return s.bytes }
+
 // BlockSize is part of providers.Source.
 func (s *Source) BlockSize() int64 { return s.block }
 

@@ -1,4 +1,4 @@
-// Package servers starts real servers for tests: MinIO, versitygw.
+// Package servers starts real servers for tests: MinIO, versitygw, OpenSSH.
 package servers
 
 import (
@@ -16,7 +16,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -110,34 +109,15 @@ func freePort(t testing.TB) string {
 // start runs the server until the test ends, and waits until it answers.
 func start(t testing.TB, cmd *exec.Cmd, s *S3, health string) {
 	t.Helper()
-	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-		log.Close()
-	})
 	client := &http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: roots(t, s.CAFile)}}
-	for deadline := time.Now().Add(time.Minute); ; {
-		if answer, err := client.Get(s.Endpoint + health); err == nil {
-			answer.Body.Close()
-			if answer.StatusCode == http.StatusOK {
-				return
-			}
+	run(t, cmd, func() bool {
+		answer, err := client.Get(s.Endpoint + health)
+		if err != nil {
+			return false
 		}
-		if time.Now().After(deadline) {
-			said, _ := os.ReadFile(log.Name())
-			t.Fatalf("%s did not start:\n%s", cmd.Path, said)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
+		answer.Body.Close()
+		return answer.StatusCode == http.StatusOK
+	})
 }
 
 func roots(t testing.TB, caFile string) *tls.Config {
