@@ -14,6 +14,7 @@ import (
 	"offsite/providers/dir"
 	"offsite/providers/minio"
 	"offsite/providers/s3"
+	"offsite/providers/sftp"
 )
 
 // Example is a configuration with every key and a comment on each.
@@ -63,6 +64,7 @@ type Target struct {
 	Dir   *dir.Config   `yaml:"dir"`
 	MinIO *minio.Config `yaml:"minio"`
 	S3    *s3.Config    `yaml:"s3"`
+	SFTP  *sftp.Config  `yaml:"sftp"`
 }
 
 // Keep counts backups by period.
@@ -123,6 +125,9 @@ type Check func(value string) error
 // Checks are what the caller knows better.
 type Checks struct {
 	Recipient, Verifier, Pattern Check
+	// Root, if set, stands for / of the host whose configuration this is, which is another one: secrets and other files
+	// of targets are looked for below it, and the watched directories need not be there.
+	Root string
 }
 
 // Load reads a configuration file. The error is an *Error, or that the file cannot be read.

@@ -2,6 +2,7 @@ package configs_test
 
 import (
 	"bytes"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -28,6 +29,7 @@ func TestTheExampleNamesEveryKey(t *testing.T) {
 	for _, key := range []string{
 		"host", "zone", "state", "signing_key", "trust", "watch", "path", "name", "include", "exclude", "series", "settle", "recipients", "targets", "dir",
 		"minio", "s3", "sse", "kms_key", "profile", "session_token_file", "endpoint", "bucket", "prefix", "region", "access_key_file", "secret_key_file", "access_key", "secret_key", "ca_file", "storage_class", "path_style", "idle_timeout",
+		"sftp", "host", "port", "user", "key_file", "key_passphrase", "key_passphrase_file", "password", "password_file", "agent_socket", "host_key", "known_hosts", "connections",
 		"keep", "last", "hourly", "daily", "weekly", "monthly", "yearly", "min_keep", "memory", "block_size",
 	} {
 		if !strings.Contains(string(configs.Example), key+":") {
@@ -58,6 +60,8 @@ func TestMistakes(t *testing.T) {
 		{"keep:", "  lan: {minio: {endpoint: minio.lan, bucket: b}}\nkeep:", "targets.lan.minio.endpoint: is not the address of a server; write one such as"},
 		{"keep:", "  lan: {minio: {endpoint: https://m, bucket: b, secret_key_file: key}}\nkeep:", "targets.lan.minio.secret_key_file: \"key\" is relative"},
 		{"keep:", "  aws: {s3: {bucket: b, sse: yes, storage_class: GLACIER, kms_key: k}}\nkeep:", "targets.aws.s3.storage_class: cannot be read back at once"},
+		{"keep:", "  shore: {sftp: {host: h, user: u, connections: 99, host_key: [nonsense]}}\nkeep:", "targets.shore.sftp.host_key: \"nonsense\": is not a public key"},
+		{"keep:", "  shore: {sftp: {host: \"u@h\", known_hosts: here, password: hunter2, password_file: /x}}\nkeep:", "targets.shore.sftp.user: is missing"},
 		{"keep:", "kepe:", "kepe: is not a key here; did you mean keep?"},
 	} {
 		text := strings.Replace(string(relaxed(t)), c.old, c.new, 1)
@@ -90,4 +94,37 @@ func FuzzParse(f *testing.F) {
 			t.Error("a mistake without words")
 		}
 	})
+}
+
+func TestPlaces(t *testing.T) {
+	t.Chdir("/tmp")
+	for _, c := range []struct{ place, want string }{
+		{"/mnt/nas", "  t:\n    dir:\n      path: \"/mnt/nas\"\n"},
+		{"nas", "  t:\n    dir:\n      path: \"/tmp/nas\"\n"},
+		{"s3://b/a/c?region=eu-central-1", "  t:\n    s3:\n      bucket: \"b\"\n      prefix: \"a/c\"\n      region: \"eu-central-1\"\n"},
+		{"s3+https://m:9000/b?path_style=true&secret_key_file=key", "  t:\n    minio:\n      endpoint: \"https://m:9000\"\n      bucket: \"b\"\n      secret_key_file: \"/tmp/key\"\n      path_style: true\n"},
+		{"sftp://u@h/p/q?idle_timeout=2m&host_key=SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "  t:\n    sftp:\n      host: \"h\"\n      user: \"u\"\n      path: \"p/q\"\n" +
+			"      host_key:\n        - \"SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"\n      idle_timeout: 2m0s\n"},
+		{"sftp://u@[::1]:2222//p", "  t:\n    sftp:\n      host: \"::1\"\n      port: 2222\n      user: \"u\"\n      path: \"/p\"\n"},
+	} {
+		target, err := configs.ParsePlace(c.place, nil)
+		target.Name = "t"
+		if err != nil || target.YAML() != c.want {
+			t.Errorf("%s: %v\n%swant\n%s", c.place, err, target.YAML(), c.want)
+			continue
+		}
+		text := strings.Replace(string(relaxed(t)), "keep:", target.YAML()+"keep:", 1)
+		read, err := configs.Parse("x.yaml", []byte(text), configs.Checks{})
+		if err != nil || !reflect.DeepEqual(read.Targets[1], target) {
+			t.Errorf("%s: reads back as %+v, %v", c.place, read, err)
+		}
+	}
+	for place, want := range map[string]string{
+		"ftp://h/p": "write a directory", "sftp://u:hunter2@h/p": "password_file", "s3://b?secret_key=hunter2": "secret_key_file=/path",
+		"s3://b?bukket=c": "has no bukket", "sftp://h/p": "user: is missing", "s3+https://h": "bucket: is missing", "s3://%zz": "write a directory",
+	} {
+		if _, err := configs.ParsePlace(place, nil); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2@") {
+			t.Errorf("%s: %v, want %s", place, err, want)
+		}
+	}
 }

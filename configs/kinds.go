@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -11,9 +12,9 @@ import (
 type kind interface{ Validate() error }
 
 // kinds are those that the target sets, by their keys.
-func (t *Target) kinds() map[string]kind {
+func (t Target) kinds() map[string]kind {
 	set := map[string]kind{}
-	v := reflect.ValueOf(t).Elem()
+	v := reflect.ValueOf(t)
 	for i := range v.NumField() {
 		if k, ok := v.Field(i).Interface().(kind); ok && !v.Field(i).IsNil() {
 			set[v.Type().Field(i).Tag.Get("yaml")] = k
@@ -32,20 +33,42 @@ func kindNames() (names []string) {
 	return names
 }
 
-// resolveFiles gives every relative *_file value of a kind its place in systemd's credentials directory (see
-// systemd.exec(5), "CREDENTIALS"); missing is called for each when there is no such directory.
-func resolveFiles(k kind, missing func(key, path string)) {
+// fileKeys are the keys of a kind that name a file, with their values.
+func fileKeys(k kind) map[string]reflect.Value {
+	files := map[string]reflect.Value{}
 	v := reflect.ValueOf(k).Elem()
 	for i := range v.NumField() {
 		key := v.Type().Field(i).Tag.Get("yaml")
-		if !strings.HasSuffix(key, "_file") || v.Field(i).String() == "" || filepath.IsAbs(v.Field(i).String()) {
-			continue
+		if (strings.HasSuffix(key, "_file") || key == "known_hosts") && v.Field(i).String() != "" {
+			files[key] = v.Field(i)
 		}
-		credentials := os.Getenv("CREDENTIALS_DIRECTORY")
-		if credentials == "" {
-			missing(key, v.Field(i).String())
-			continue
+	}
+	return files
+}
+
+// Files are the files that the target reads: secrets, certificates, known hosts.
+func (t Target) Files() (paths []string) {
+	for _, k := range t.kinds() {
+		for _, v := range fileKeys(k) {
+			paths = append(paths, v.String())
 		}
-		v.Field(i).SetString(filepath.Join(credentials, v.Field(i).String()))
+	}
+	slices.Sort(paths)
+	return paths
+}
+
+// resolveFiles gives every relative file of a kind its place in systemd's credentials directory (see systemd.exec(5),
+// "CREDENTIALS"); missing is called for each when there is no such directory. With a root, all files are below it.
+func resolveFiles(k kind, root string, missing func(key, path string)) {
+	for key, v := range fileKeys(k) {
+		switch credentials := os.Getenv("CREDENTIALS_DIRECTORY"); {
+		case root != "":
+			v.SetString(filepath.Join(root, v.String()))
+		case filepath.IsAbs(v.String()):
+		case credentials == "":
+			missing(key, v.String())
+		default:
+			v.SetString(filepath.Join(credentials, v.String()))
+		}
 	}
 }

@@ -117,6 +117,9 @@ func (v *validator) watchPath(c *Config, i int) {
 		v.wrong(key, "%q is not absolute; begin it with /", p)
 		return
 	}
+	if v.checks.Root != "" {
+		return
+	}
 	if info, err := os.Stat(p); err != nil {
 		v.wrong(key, "%s cannot be read (%v); make the directory, or name the right one", p, cause(err))
 	} else if !info.IsDir() {
@@ -160,7 +163,7 @@ func (v *validator) targets(c *Config) {
 			continue
 		}
 		for name, kind := range kinds {
-			resolveFiles(kind, func(file, path string) {
+			resolveFiles(kind, v.checks.Root, func(file, path string) {
 				v.wrong(key+"."+name+"."+file, "%q is relative, which means systemd's credentials directory, and there is none here; write the whole path", path)
 			})
 			for _, e := range providers.FieldErrors(kind.Validate()) {

@@ -33,31 +33,23 @@ type listed struct {
 
 func listCommand(config *string, std streams) *cobra.Command {
 	var asJSON bool
-	var target string
+	var where bare
 	cmd := &cobra.Command{
 		Use: "list [SERIES]", Short: "List what the targets hold", Args: usage(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			c, err := loadConfig(*config)
+			o, err := where.open(*config)
 			if err != nil {
 				return err
 			}
-			_, keys, err := trusted(c)
-			if err != nil {
-				return err
-			}
-			targets, err := openTargets(c, target)
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, closeTargets(targets)) }()
+			defer func() { err = errors.Join(err, o.Close()) }()
 			series := ""
 			if len(args) > 0 {
 				series = args[0]
 			}
 			all := []listed{}
 			var failed []error
-			for _, t := range targets {
-				found, err := listTarget(cmd.Context(), t, keys, c.Host, series)
+			for _, t := range o.targets {
+				found, err := listTarget(cmd.Context(), t, o.keys, o.host, series)
 				all = append(all, found...)
 				if err != nil {
 					failed = append(failed, fmt.Errorf("%s: %w", t.Name, err))
@@ -66,11 +58,11 @@ func listCommand(config *string, std streams) *cobra.Command {
 			if err := printList(all, asJSON, std); err != nil {
 				return err
 			}
-			return listOutcome(all, failed, len(targets), series)
+			return listOutcome(all, failed, len(o.targets), series)
 		},
 	}
+	where.flags(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array")
-	cmd.Flags().StringVar(&target, "target", "", "only this target")
 	return cmd
 }
 

@@ -16,18 +16,22 @@ import (
 
 // loadConfig reads the configuration. Whatever is wrong with it is a usage error.
 func loadConfig(path string) (*configs.Config, error) {
-	c, err := configs.Load(path, configs.Checks{
+	c, err := configs.Load(path, configChecks())
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return c, nil
+}
+
+func configChecks() configs.Checks {
+	return configs.Checks{
 		Recipient: func(s string) error {
 			_, err := crypto.ParseRecipient(s)
 			return err
 		},
 		Verifier: crypto.ParseVerifier,
 		Pattern:  dump.CheckPattern,
-	})
-	if err != nil {
-		return nil, usageError{err}
 	}
-	return c, nil
 }
 
 // trusted are the keys whose manifests count: this host's own and those of the configuration.

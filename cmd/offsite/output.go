@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -13,7 +12,7 @@ import (
 // Whatever fails, nothing is left. An existing file stays unless replace is set.
 func writeFile(path string, replace bool, write func(io.Writer) error) (err error) {
 	if _, err := os.Lstat(path); err == nil && !replace {
-		return fmt.Errorf("%s: %w; -o names another file, --force replaces it", path, fs.ErrExist)
+		return &fs.PathError{Op: "write", Path: path, Err: fs.ErrExist}
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), ".offsite-restore-*")
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -20,66 +21,53 @@ import (
 
 // restoring is what one restore is asked to do.
 type restoring struct {
+	*opened
 	what     string
 	at       time.Time // zero: the newest
-	host     string    // "": any
 	output   string    // "-": standard output, "": the dump's own name, here
 	force    bool
 	ids      []age.Identity
-	keys     *crypto.Verifiers // nil: anybody may have signed
-	targets  []agent.Target
 	progress *progress
 }
 
 func restoreCommand(config *string, std streams) *cobra.Command {
-	var at, target, identity, from string
-	var trust []string
-	var who access
+	var at, identity string
+	var where bare
 	var r restoring
 	cmd := &cobra.Command{
 		Use: "restore SERIES|NAME", Short: "Bring a dump back", Args: usage(cobra.ExactArgs(1)),
 		Long: `Restores the newest backup of a series, or the dump of that file or object name. --at takes the newest at or before a
-time. With --from it needs neither configuration nor state: the place is a directory,
-s3://bucket/prefix, or s3+https://host:port/bucket/prefix.`,
+time. On a machine without configuration and state, --kit takes all that is needed from the recovery kit, or --from
+names a place with backups and --identity the secret key.`,
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			r.what = args[0]
 			if r.at, err = parseAt(at); err != nil {
 				return err
 			}
-			if identity == "" {
-				return usageError{errors.New("--identity is needed: the file with the secret key, as the recovery kit has it")}
+			o, err := where.open(*config)
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, o.Close()) }()
+			if identity, err = o.identityFile(identity); err != nil {
+				return err
 			}
 			if r.ids, err = crypto.LoadIdentities(identity, askPassphrase); err != nil {
 				return usageError{err}
 			}
-			if from != "" {
-				err = r.openFrom(from, trust, who)
-			} else {
-				err = r.openConfig(*config, target)
-			}
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, closeTargets(r.targets)) }()
+			r.opened = o
 			r.progress = newProgress(std.err)
 			err = r.run(cmd.Context(), std)
 			r.progress.wait()
 			return err
 		},
 	}
+	where.flags(cmd)
 	f := cmd.Flags()
 	f.StringVar(&at, "at", "", "the newest at or before this time: 2026-11-22, \"2026-11-22 03:00\" or RFC 3339")
-	f.StringVar(&target, "target", "", "only from this target")
-	f.StringVar(&identity, "identity", "", "file with the secret key (age or OpenSSH)")
+	f.StringVar(&identity, "identity", "", "file with the secret key (age or OpenSSH); that of the kit unless set")
 	f.StringVarP(&r.output, "output", "o", "", "file to write, - for standard output; the dump's own name in this directory unless set")
 	f.BoolVar(&r.force, "force", false, "replace an existing file")
-	f.StringVar(&from, "from", "", "a place with backups, instead of a configuration")
-	f.StringVar(&r.host, "host", "", "backups of this host; that of the configuration unless set")
-	f.StringArrayVar(&trust, "trust", nil, "verifier key that must have signed, with --from; may come several times")
-	f.StringVar(&who.accessKeyFile, "access-key-file", "", "file with the access key, with --from; else the environment's")
-	f.StringVar(&who.secretKeyFile, "secret-key-file", "", "file with the secret key, with --from")
-	f.StringVar(&who.caFile, "ca-file", "", "file with certificates to trust beside the system's, with --from")
-	f.StringVar(&who.region, "region", "", "region of the bucket, with --from")
 	return cmd
 }
 
@@ -108,36 +96,6 @@ func askPassphrase(prompt string) ([]byte, error) {
 	fmt.Fprint(tty, prompt)
 	defer fmt.Fprintln(tty)
 	return term.ReadPassword(int(tty.Fd()))
-}
-
-func (r *restoring) openFrom(url string, trust []string, who access) (err error) {
-	if len(trust) > 0 {
-		if r.keys, err = crypto.ParseVerifiers(trust); err != nil {
-			return usageError{err}
-		}
-	}
-	t, err := parseURL(url, who)
-	if err != nil {
-		return usageError{err}
-	}
-	target, location, err := openTarget(t)
-	r.targets = []agent.Target{{Name: url, Location: location, Target: target}}
-	return err
-}
-
-func (r *restoring) openConfig(path, target string) error {
-	c, err := loadConfig(path)
-	if err != nil {
-		return err
-	}
-	if _, r.keys, err = trusted(c); err != nil {
-		return err
-	}
-	if r.host == "" {
-		r.host = c.Host
-	}
-	r.targets, err = openTargets(c, target)
-	return err
 }
 
 // run tries the targets in order until one gives the dump. What failed before is said, so that nobody believes in a
@@ -230,6 +188,9 @@ func (r *restoring) write(ctx context.Context, v *vault.Vault, m *vault.Manifest
 			where = filepath.Base(m.Name)
 		}
 		err = writeFile(where, r.force, func(w io.Writer) error { return copyAll(w, plain, m) })
+		if errors.Is(err, fs.ErrExist) {
+			err = fmt.Errorf("%w; -o names another file, --force replaces it", err)
+		}
 	}
 	r.progress.Ended(target, m.Name, err)
 	return where, err

@@ -6,14 +6,16 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 
 	"offsite/test/servers"
 )
 
-// A dump reaches a directory, MinIO by either client, and versitygw in one run, and comes back from each, with and without configuration.
+// A dump reaches every kind of target in one run, and comes back from each: by the configuration, by the recovery kit
+// alone, and by flags alone.
 func TestEveryKindOfTarget(t *testing.T) {
-	first, second := servers.MinIO(t, true), servers.VersityGW(t)
+	first, second, shore := servers.MinIO(t, true), servers.VersityGW(t), servers.StartOpenSSH(t)
 	dir := t.TempDir()
 	file := func(name, text string) string {
 		path := filepath.Join(dir, name)
@@ -28,9 +30,7 @@ func TestEveryKindOfTarget(t *testing.T) {
 	dump := bytes.Repeat([]byte("a line of a dump\n"), 2<<20) // 34 MB: three blocks
 	file("dumps/shop_20261122_030001.sql", string(dump))
 	access, secret := file("access", first.AccessKey+"\n"), file("secret", first.SecretKey+"\n")
-	config := file("offsite.yaml", "")
-	os.Remove(config)
-
+	config := filepath.Join(dir, "offsite.yaml")
 	offsite := func(want int, args ...string) (string, string) {
 		t.Helper()
 		var out, err bytes.Buffer
@@ -39,39 +39,77 @@ func TestEveryKindOfTarget(t *testing.T) {
 		}
 		return out.String(), err.String()
 	}
-	offsite(0, "init", "--yes", "--host", "db-server", "--state", filepath.Join(dir, "state"), "--watch", filepath.Join(dir, "dumps"), "--target", "nas="+filepath.Join(dir, "nas"))
-	text, err := os.ReadFile(config)
+
+	keys := "access_key_file=" + access + "&secret_key_file=" + secret
+	ssh := fmt.Sprintf("sftp://%s@%s:%d/db?key_file=%s", shore.User, shore.Host, shore.Port, shore.KeyFile)
+	_, said := offsite(0, "init", "--yes", "--host", "db-server", "--state", filepath.Join(dir, "state"), "--watch", filepath.Join(dir, "dumps"),
+		"--target", "nas="+filepath.Join(dir, "nas"),
+		"--target", "first=s3+"+first.Endpoint+"/backups/db?"+keys+"&ca_file="+first.CAFile,
+		"--target", "second=s3+"+second.Endpoint+"/backups/db?"+keys,
+		"--target", "aws=s3://backups/aws?path_style=true&endpoint="+first.Endpoint+"&"+keys+"&ca_file="+first.CAFile,
+		"--target", "shore="+ssh)
+	if !strings.Contains(said, "shows the host key SHA256:") || strings.Count(said, "works: wrote, read and deleted a probe") != 5 {
+		t.Fatal(said)
+	}
+	offsite(0, "agent", "--once")
+	kit := filepath.Join(dir, "offsite-recovery-kit.txt")
+	text, err := os.ReadFile(kit)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, s := range map[string]*servers.S3{"first": first, "second": second} {
-		text = bytes.Replace(text, []byte("targets:\n"), fmt.Appendf(nil,
-			"targets:\n  %s:\n    minio: {endpoint: %q, bucket: %s, prefix: db, access_key_file: %s, secret_key_file: %s, ca_file: %q}\n",
-			name, s.Endpoint, s.Bucket, access, secret, s.CAFile), 1)
-	}
-	text = bytes.ReplaceAll(text, []byte(`, ca_file: ""`), nil)
-	text = bytes.Replace(text, []byte("targets:\n"), fmt.Appendf(nil,
-		"targets:\n  aws:\n    s3: {endpoint: %q, bucket: %s, prefix: aws, path_style: true, access_key_file: %s, secret_key_file: %s, ca_file: %q}\n",
-		first.Endpoint, first.Bucket, access, secret, first.CAFile), 1)
-	file("offsite.yaml", string(text))
-	kit, _ := os.ReadFile(filepath.Join(dir, "offsite-recovery-kit.txt"))
-	identity := file("id.txt", string(regexp.MustCompile(`AGE-SECRET-KEY-\S+`).Find(kit))+"\n")
-
-	offsite(0, "init", "--yes") // a probe of each
-	offsite(0, "agent", "--once")
-	for _, target := range []string{"nas", "first", "second", "aws"} {
-		if got, _ := offsite(0, "restore", "--identity", identity, "--target", target, "-o", "-", "shop"); got != string(dump) {
-			t.Errorf("%s: %d bytes came back, want %d, or others", target, len(got), len(dump))
+	identity := file("id.txt", string(regexp.MustCompile(`AGE-SECRET-KEY-\S+`).Find(text))+"\n")
+	same := func(got, how string) {
+		t.Helper()
+		if got != string(dump) {
+			t.Errorf("%s: %d bytes came back, want %d, or others", how, len(got), len(dump))
 		}
 	}
-	got, _ := offsite(0, "restore", "--from", "s3+"+first.Endpoint+"/backups/db", "--access-key-file", access, "--secret-key-file", secret,
-		"--ca-file", first.CAFile, "--identity", identity, "-o", "-", "shop")
-	if got != string(dump) {
-		t.Errorf("--from: %d bytes came back, want %d, or others", len(got), len(dump))
+	for _, target := range []string{"nas", "first", "second", "aws", "shore"} {
+		got, _ := offsite(0, "restore", "--identity", identity, "--target", target, "-o", "-", "shop")
+		same(got, target)
 	}
 
 	os.RemoveAll(filepath.Join(dir, "state"))
-	if _, said := offsite(0, "agent", "--once"); bytes.Count([]byte(said), []byte("is there already")) != 4 {
+	if _, said := offsite(0, "agent", "--once"); strings.Count(said, "is there already") != 5 {
 		t.Errorf("after the state was lost:\n%s", said)
+	}
+
+	// The host is gone: configuration, state, dumps, and the files with the keys of the targets.
+	s3 := []string{"--access-key-file", file("elsewhere/access", first.AccessKey), "--secret-key-file", file("elsewhere/secret", first.SecretKey)}
+	sshKey, err := os.ReadFile(shore.KeyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	elsewhere := file("elsewhere/key", string(sshKey))
+	for _, gone := range []string{config, access, secret, shore.KeyFile, filepath.Join(dir, "dumps"), filepath.Join(dir, "signing.key")} {
+		if err := os.RemoveAll(gone); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("HOME", t.TempDir())
+	for _, target := range []string{"nas", "first", "second", "aws", "shore"} {
+		got, _ := offsite(0, "restore", "--kit", kit, "--target", target, "-o", "-", "shop")
+		same(got, "kit, "+target)
+	}
+	listed, _ := offsite(0, "list", "--kit", kit)
+	if strings.Count(listed, "shop_20261122_030001.sql") != 5 {
+		t.Error(listed)
+	}
+	for _, how := range [][]string{
+		{filepath.Join(dir, "nas")},
+		append([]string{"s3+" + first.Endpoint + "/backups/db", "--ca-file", first.CAFile}, s3...),
+		append([]string{"s3+" + second.Endpoint + "/backups/db"}, s3...),
+		append([]string{"s3://backups/aws?path_style=true&endpoint=" + first.Endpoint, "--ca-file", first.CAFile}, s3...),
+		{fmt.Sprintf("sftp://%s@%s:%d/db", shore.User, shore.Host, shore.Port), "--key-file", elsewhere, "--known-hosts", shore.KnownHosts},
+		{fmt.Sprintf("sftp://%s@%s:%d/db", shore.User, shore.Host, shore.Port), "--password-file", file("elsewhere/password", shore.Password), "--host-key", shore.HostKey},
+	} {
+		got, _ := offsite(0, append([]string{"restore", "--identity", identity, "-o", "-", "shop", "--from"}, how...)...)
+		same(got, "--from "+how[0])
+	}
+	t.Setenv("AWS_ACCESS_KEY_ID", first.AccessKey)
+	t.Setenv("AWS_SECRET_ACCESS_KEY", first.SecretKey)
+	for _, from := range []string{"s3+" + second.Endpoint + "/backups/db", "s3://backups/aws?path_style=true&endpoint=" + first.Endpoint + "&ca_file=" + first.CAFile} {
+		got, _ := offsite(0, "restore", "--identity", identity, "-o", "-", "shop", "--from", from)
+		same(got, "--from "+from+" with the environment")
 	}
 }

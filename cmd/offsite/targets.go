@@ -1,10 +1,9 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"net/url"
-	"path/filepath"
 	"strings"
 
 	"offsite/agent"
@@ -13,6 +12,7 @@ import (
 	"offsite/providers/dir"
 	"offsite/providers/minio"
 	"offsite/providers/s3"
+	"offsite/providers/sftp"
 )
 
 // openTarget is the only place that knows every kind of target.
@@ -27,14 +27,20 @@ func openTarget(t configs.Target) (target providers.Target, location string, err
 	case t.S3 != nil:
 		target, err = s3.New(*t.S3)
 		return target, "s3:" + strings.Join([]string{t.S3.Endpoint, t.S3.Bucket, strings.Trim(t.S3.Prefix, "/")}, "/"), err
+	case t.SFTP != nil:
+		target, err = sftp.New(*t.SFTP)
+		return target, fmt.Sprintf("sftp:%s@%s:%d/%s", t.SFTP.User, t.SFTP.Host, t.SFTP.Port, t.SFTP.Path), err
 	}
 	return nil, "", fmt.Errorf("target %s has no kind", t.Name)
 }
 
-// prepareTarget makes ready what can be: the marker of a directory.
-func prepareTarget(t configs.Target) error {
-	if t.Dir != nil {
+// prepareTarget makes ready what can be: the directory and its marker.
+func prepareTarget(ctx context.Context, t configs.Target) error {
+	switch {
+	case t.Dir != nil:
 		return dir.Init(*t.Dir)
+	case t.SFTP != nil:
+		return sftp.Init(ctx, *t.SFTP)
 	}
 	return nil
 }
@@ -64,31 +70,4 @@ func closeTargets(targets []agent.Target) error {
 		errs = append(errs, t.Close())
 	}
 	return errors.Join(errs...)
-}
-
-// access is how flags say who may use a place given on the command line; the environment does otherwise.
-type access struct {
-	accessKeyFile, secretKeyFile, caFile, region string
-}
-
-// parseURL reads a place given on the command line: a path, s3://bucket/prefix (AWS) or s3+https://host:port/bucket/prefix.
-func parseURL(s string, a access) (configs.Target, error) {
-	u, err := url.Parse(s)
-	if err == nil && (u.Scheme == "s3+https" || u.Scheme == "s3+http") {
-		bucket, prefix, _ := strings.Cut(strings.Trim(u.Path, "/"), "/")
-		c := &minio.Config{
-			Endpoint: strings.TrimPrefix(u.Scheme, "s3+") + "://" + u.Host, Bucket: bucket, Prefix: prefix, Region: a.region,
-			AccessKeyFile: a.accessKeyFile, SecretKeyFile: a.secretKeyFile, CAFile: a.caFile,
-		}
-		return configs.Target{Name: "target", MinIO: c}, c.Validate()
-	}
-	if err == nil && u.Scheme == "s3" {
-		c := &s3.Config{Bucket: u.Host, Prefix: strings.Trim(u.Path, "/"), Region: a.region, AccessKeyFile: a.accessKeyFile, SecretKeyFile: a.secretKeyFile, CAFile: a.caFile}
-		return configs.Target{Name: "target", S3: c}, c.Validate()
-	}
-	if strings.Contains(s, "://") {
-		return configs.Target{}, fmt.Errorf("%s: write a path, s3://bucket/prefix or s3+https://host:port/bucket/prefix", s)
-	}
-	path, err := filepath.Abs(s)
-	return configs.Target{Name: "target", Dir: &dir.Config{Path: path}}, err
 }

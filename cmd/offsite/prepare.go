@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"offsite/configs"
+	"offsite/crypto"
+	"offsite/providers"
+)
+
+// ensureSigner makes the signing key if it is missing, and gives its verifier key.
+func ensureSigner(path, host string, std streams) (string, error) {
+	if s, err := crypto.LoadSigner(path); err == nil {
+		return s.VerifierKey(), nil
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	skey, vkey, err := crypto.GenerateSigner(host)
+	if err != nil {
+		return "", usageError{err}
+	}
+	if err := newFile(path, []byte(skey+"\n"+vkey+"\n"), 0o600); err != nil {
+		return "", err
+	}
+	fmt.Fprintf(std.err, "made the signing key %s\n", path)
+	return vkey, nil
+}
+
+// newFile writes a file that must not be there yet.
+func newFile(path string, b []byte, mode fs.FileMode) error {
+	err := writeFile(path, false, func(w io.Writer) error {
+		_, err := w.Write(b)
+		return err
+	})
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s is there already, perhaps of an earlier init: move it away first", path)
+	}
+	if err != nil {
+		return err
+	}
+	return os.Chmod(path, mode)
+}
+
+// prepare makes what an existing configuration lacks, and tries each target.
+func prepare(ctx context.Context, path string, std streams) error {
+	c, err := loadConfig(path)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(c.State, 0o700); err != nil {
+		return err
+	}
+	if _, err := ensureSigner(c.SigningKey, c.Host, std); err != nil {
+		return err
+	}
+	var failed []error
+	for _, t := range c.Targets {
+		err := prepareTarget(ctx, t)
+		if err == nil {
+			err = probe(ctx, t)
+		}
+		if err != nil {
+			failed = append(failed, fmt.Errorf("target %s: %w", t.Name, err))
+			continue
+		}
+		fmt.Fprintf(std.err, "target %s works: wrote, read and deleted a probe\n", t.Name)
+	}
+	if err := errors.Join(failed...); err != nil {
+		return fmt.Errorf("%w\n%w", errPartly, err)
+	}
+	return nil
+}
+
+// probe is a round trip.
+func probe(ctx context.Context, t configs.Target) (err error) {
+	target, _, err := openTarget(t)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, target.Close()) }()
+	const name, text = "offsite-probe", "offsite was here"
+	if err := target.Put(ctx, name, providers.Bytes([]byte(text))); err != nil {
+		return err
+	}
+	r, err := target.Get(ctx, name, 0, -1)
+	if err != nil {
+		return err
+	}
+	b, err := io.ReadAll(r)
+	if err := errors.Join(err, r.Close()); err != nil {
+		return err
+	}
+	if string(b) != text {
+		return errors.New("what was read is not what was written")
+	}
+	return target.Delete(ctx, name)
+}
