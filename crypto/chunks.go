@@ -19,9 +19,37 @@ func chunkCount(plain int64) int64 { return max(1, (plain+chunkSize-1)/chunkSize
 // fill makes block i in p, and the digest of its tags. Chunks lie across the edges of blocks: such a chunk is sealed
 // for both, and both digests cover it.
 //
-// Three passes, each simple and without allocation: the plaintext is read to where its ciphertext will lie, given to
-// the tap, and sealed in place.
+// Plaintext is read to where its ciphertext will lie, and sealed in place: chunk by chunk while it is in the
+// processor's cache, or with the tap between the two if it still waits for this block. The tap takes one block after
+// the other; so reading and sealing, for which several blocks need not wait for each other, stay outside of it.
 func (s *Sealing) fill(ctx context.Context, src io.ReaderAt, i int, p []byte) (tags [sha256.Size]byte, err error) {
+	b := s.chunks(i, p)
+	all := make([]byte, 0, (b.last-b.first+1)*tagSize)
+	if !s.tap.waitsFor(i) {
+		for k := b.first; k <= b.last; k++ {
+			if err := b.read(src, k); err != nil {
+				return tags, err
+			}
+			all = b.seal(s, k, all)
+		}
+		return sha256.Sum256(all), nil
+	}
+	for k := b.first; k <= b.last; k++ {
+		if err := b.read(src, k); err != nil {
+			return tags, err
+		}
+	}
+	if err := s.tap.give(ctx, i, b); err != nil {
+		return tags, err
+	}
+	for k := b.first; k <= b.last; k++ {
+		all = b.seal(s, k, all)
+	}
+	return sha256.Sum256(all), nil
+}
+
+// chunks lays out block i in p, with what it has of the header.
+func (s *Sealing) chunks(i int, p []byte) *blockChunks {
 	offset, length := s.block(i)
 	header := int64(len(s.header))
 	if offset < header {
@@ -37,13 +65,7 @@ func (s *Sealing) fill(ctx context.Context, src io.ReaderAt, i int, p []byte) (t
 	if offset+length <= header {
 		b.last = b.first - 1 // nothing but header
 	}
-	if err := b.read(src); err != nil {
-		return tags, err
-	}
-	if err := s.tap.give(ctx, i, b); err != nil {
-		return tags, err
-	}
-	return b.seal(s), nil
+	return b
 }
 
 // blockChunks is the chunks of which one block carries at least a byte.
@@ -69,40 +91,34 @@ func (b *blockChunks) chunk(k int64) (buf []byte, inside bool) {
 	return b.edges[1][:n], false
 }
 
-func (b *blockChunks) read(src io.ReaderAt) error {
-	for k := b.first; k <= b.last; k++ {
-		buf, _ := b.chunk(k)
-		plain := buf[:len(buf)-tagSize]
-		n, err := src.ReadAt(plain, k*chunkSize)
-		if n == len(plain) {
-			continue
-		}
-		if err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			return ErrSourceChanged // it has become shorter
-		}
-		return err
+// read brings chunk k's plaintext to its place.
+func (b *blockChunks) read(src io.ReaderAt, k int64) error {
+	buf, _ := b.chunk(k)
+	plain := buf[:len(buf)-tagSize]
+	n, err := src.ReadAt(plain, k*chunkSize)
+	if n == len(plain) {
+		return nil
 	}
-	return nil
+	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return ErrSourceChanged // it has become shorter
+	}
+	return err
 }
 
-// seal turns plaintext into ciphertext, copies what lies across an edge, and digests the tags.
-func (b *blockChunks) seal(s *Sealing) (tags [sha256.Size]byte) {
-	all := make([]byte, 0, (b.last-b.first+1)*tagSize)
+// seal turns chunk k's plaintext into ciphertext, copies what lies across an edge, and appends the tag to tags.
+func (b *blockChunks) seal(s *Sealing, k int64, tags []byte) []byte {
 	var nonce [chacha20poly1305.NonceSize]byte
-	for k := b.first; k <= b.last; k++ {
-		buf, inside := b.chunk(k)
-		binary.BigEndian.PutUint64(nonce[3:11], uint64(k)) // the counter has 11 bytes; a file has less than 2^63 chunks
-		if k == chunkCount(b.plain)-1 {
-			nonce[11] = 1
-		}
-		plain := buf[:len(buf)-tagSize]
-		s.aead.Seal(plain[:0], nonce[:], plain, nil)
-		all = append(all, buf[len(plain):]...)
-		if !inside {
-			b.copyEdge(k, buf)
-		}
+	binary.BigEndian.PutUint64(nonce[3:11], uint64(k)) // the counter has 11 bytes; a file has less than 2^63 chunks
+	if k == chunkCount(b.plain)-1 {
+		nonce[11] = 1
 	}
-	return sha256.Sum256(all)
+	buf, inside := b.chunk(k)
+	plain := buf[:len(buf)-tagSize]
+	s.aead.Seal(plain[:0], nonce[:], plain, nil)
+	if !inside {
+		b.copyEdge(k, buf)
+	}
+	return append(tags, buf[len(plain):]...)
 }
 
 // copyEdge puts the part of chunk k that belongs to the block into it.

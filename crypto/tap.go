@@ -96,12 +96,19 @@ func (t *tap) wake() {
 	t.changed = make(chan struct{})
 }
 
+// waitsFor says whether the plaintext of block i may still be wanted.
+func (t *tap) waitsFor(i int) bool {
+	if t.w == nil {
+		return false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.err == nil && i >= t.next
+}
+
 // give writes the plaintext of block i if it is the one that w needs. It waits while the blocks before it are all
 // being sealed by other calls.
 func (t *tap) give(ctx context.Context, i int, b *blockChunks) error {
-	if t.w == nil {
-		return nil
-	}
 	for {
 		t.mu.Lock()
 		if t.err != nil || i < t.next {

@@ -45,9 +45,8 @@ say "5. What lies there:"
 say "6. The dump is deleted by accident. With the key from the recovery kit it comes back:"
 cp "$dump" original
 rm "$dump"
-grep AGE-SECRET-KEY etc/offsite-recovery-kit.txt >identity.txt
-chmod 600 identity.txt
-"$offsite" restore --from "$here/nas" --identity identity.txt --trust "$(tail -n 1 etc/signing.key)" -o restored.sql.gz shop
+
+"$offsite" restore --kit etc/offsite-recovery-kit.txt -o restored.sql.gz shop
 cmp restored.sql.gz original && echo "byte for byte the same"
 
 say "Done. Each backup is one plain age file: age -d opens it too, without offsite. Now try it: offsite init"
