@@ -1,4 +1,4 @@
-// Package servers starts real servers for tests: MinIO, versitygw, OpenSSH.
+// Package servers starts real servers for tests: MinIO, versitygw, OpenSSH, PostgreSQL.
 package servers
 
 import (
@@ -47,7 +47,7 @@ func MinIO(t testing.TB, withTLS bool) *S3 {
 	}
 	address := freePort(t)
 	s.Endpoint = scheme + "://" + address
-	cmd := exec.Command(binary(t, "minio"), "server", data, "--certs-dir", certs, "--address", address)
+	cmd := exec.Command(Binary(t, "minio"), "server", data, "--certs-dir", certs, "--address", address)
 	cmd.Env = append(os.Environ(), "MINIO_ROOT_USER="+accessKey, "MINIO_ROOT_PASSWORD="+secretKey, "MINIO_UPDATE=off", "MINIO_CALLHOME_ENABLE=off", "MINIO_BROWSER=off")
 	start(t, cmd, s, "/minio/health/ready")
 	return s
@@ -60,7 +60,7 @@ func VersityGW(t testing.TB) *S3 {
 	s := newS3(t, data)
 	address := freePort(t)
 	s.Endpoint = "http://" + address
-	cmd := exec.Command(binary(t, "versitygw"), "--port", address, "--iam-dir", iam, "--health", "/health", "--quiet", "posix", data)
+	cmd := exec.Command(Binary(t, "versitygw"), "--port", address, "--iam-dir", iam, "--health", "/health", "--quiet", "posix", data)
 	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+accessKey, "ROOT_SECRET_KEY="+secretKey)
 	start(t, cmd, s, "/health")
 	return s
@@ -75,8 +75,8 @@ func newS3(t testing.TB, data string) *S3 {
 	return s
 }
 
-// binary is a server that `make servers` built.
-func binary(t testing.TB, name string) string {
+// Binary is a server that `make servers` built.
+func Binary(t testing.TB, name string) string {
 	t.Helper()
 	dir := os.Getenv("OFFSITE_TEST_BIN")
 	if dir == "" {
