@@ -56,6 +56,7 @@ names a place with backups and --identity the secret key.`,
 				return usageError{err}
 			}
 			r.opened = o
+			limitMemory(vault.ReadAhead)
 			r.progress = newProgress(std.err)
 			err = r.run(cmd.Context(), std)
 			r.progress.wait()

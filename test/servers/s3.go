@@ -2,6 +2,7 @@
 package servers
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -13,11 +14,15 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
 )
 
 // S3 is a running S3 server.
@@ -106,18 +111,43 @@ func freePort(t testing.TB) string {
 	return l.Addr().String()
 }
 
-// start runs the server until the test ends, and waits until it answers.
+// start runs the server until the test ends, and waits until it answers, and knows who its users are: MinIO says that
+// it is ready before it does.
 func start(t testing.TB, cmd *exec.Cmd, s *S3, health string) {
 	t.Helper()
-	client := &http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: roots(t, s.CAFile)}}
+	transport := &http.Transport{DisableKeepAlives: true, TLSClientConfig: roots(t, s.CAFile)}
+	client := &http.Client{Timeout: time.Second, Transport: transport}
 	run(t, cmd, func() bool {
 		answer, err := client.Get(s.Endpoint + health)
 		if err != nil {
 			return false
 		}
 		answer.Body.Close()
-		return answer.StatusCode == http.StatusOK
+		return answer.StatusCode == http.StatusOK && s.code(t, transport, s.AccessKey) == "" && s.code(t, transport, "nobody") != "XMinioServerNotInitialized"
 	})
+}
+
+// code is what the server answers to a user who asks for the bucket's list: empty, or an error's code.
+func (s *S3) code(t testing.TB, transport *http.Transport, user string) string {
+	u, err := url.Parse(s.Endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := minio.New(u.Host, &minio.Options{
+		Creds: credentials.NewStaticV4(user, s.SecretKey, ""), Secure: u.Scheme == "https", Transport: transport,
+		BucketLookup: minio.BucketLookupPath, Region: "us-east-1", MaxRetries: 1,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	for o := range client.ListObjects(ctx, s.Bucket, minio.ListObjectsOptions{MaxKeys: 1}) {
+		if o.Err != nil {
+			return minio.ToErrorResponse(o.Err).Code
+		}
+	}
+	return ""
 }
 
 func roots(t testing.TB, caFile string) *tls.Config {
