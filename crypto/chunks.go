@@ -18,34 +18,12 @@ func chunkCount(plain int64) int64 { return max(1, (plain+chunkSize-1)/chunkSize
 
 // fill makes block i in p, and the digest of its tags. Chunks lie across the edges of blocks: such a chunk is sealed
 // for both, and both digests cover it.
-//
-// Plaintext is read to where its ciphertext will lie, and sealed in place: chunk by chunk while it is in the
-// processor's cache, or with the tap between the two if it still waits for this block. The tap takes one block after
-// the other; so reading and sealing, for which several blocks need not wait for each other, stay outside of it.
 func (s *Sealing) fill(ctx context.Context, src io.ReaderAt, i int, p []byte) (tags [sha256.Size]byte, err error) {
 	b := s.chunks(i, p)
-	all := make([]byte, 0, (b.last-b.first+1)*tagSize)
-	if !s.tap.waitsFor(i) {
-		for k := b.first; k <= b.last; k++ {
-			if err := b.read(src, k); err != nil {
-				return tags, err
-			}
-			all = b.seal(s, k, all)
-		}
-		return sha256.Sum256(all), nil
+	if s.tap.waitsFor(i) {
+		return b.tapped(ctx, s, src, i)
 	}
-	for k := b.first; k <= b.last; k++ {
-		if err := b.read(src, k); err != nil {
-			return tags, err
-		}
-	}
-	if err := s.tap.give(ctx, i, b); err != nil {
-		return tags, err
-	}
-	for k := b.first; k <= b.last; k++ {
-		all = b.seal(s, k, all)
-	}
-	return sha256.Sum256(all), nil
+	return b.straight(s, src)
 }
 
 // chunks lays out block i in p, with what it has of the header.
@@ -62,6 +40,7 @@ func (s *Sealing) chunks(i int, p []byte) *blockChunks {
 		last:  (offset + length - header - 1) / sealedChunk,
 		plain: s.plainSize,
 	}
+	b.tags = make([]byte, 0, (b.last-b.first+1)*tagSize)
 	if offset+length <= header {
 		b.last = b.first - 1 // nothing but header
 	}
@@ -74,27 +53,80 @@ type blockChunks struct {
 	base        int64 // where p begins, counted from the start of the payload; negative while p begins in the header
 	first, last int64 // chunk numbers
 	plain       int64
+	tags        []byte
 	// edges holds the first and the last chunk when they reach beyond p.
-	edges [2][sealedChunk]byte
+	edges [2]*[sealedChunk]byte
 }
+
+// straight reads and seals chunk by chunk: the plaintext goes through a small buffer that stays in the processor's
+// cache, and only ciphertext goes to memory.
+func (b *blockChunks) straight(s *Sealing, src io.ReaderAt) (tags [sha256.Size]byte, err error) {
+	small, _ := s.small.Get().(*[sealedChunk]byte)
+	if small == nil {
+		small = new([sealedChunk]byte)
+	}
+	defer s.small.Put(small)
+	for k := b.first; k <= b.last; k++ {
+		n := b.size(k)
+		if err := b.read(src, k, small[:n-tagSize]); err != nil {
+			return tags, err
+		}
+		out, inside := small[:n], false
+		if at := k*sealedChunk - b.base; at >= 0 && at+n <= int64(len(b.p)) {
+			out, inside = b.p[at:at+n], true
+		}
+		b.seal(s, k, out, small[:n-tagSize])
+		if !inside {
+			b.copyEdge(k, out)
+		}
+	}
+	return sha256.Sum256(b.tags), nil
+}
+
+// tapped reads all plaintext to where its ciphertext will lie, gives it to the tap, and seals it in place. The tap
+// takes one block after the other; reading and sealing, for which blocks need not wait for each other, stay outside.
+func (b *blockChunks) tapped(ctx context.Context, s *Sealing, src io.ReaderAt, i int) (tags [sha256.Size]byte, err error) {
+	for k := b.first; k <= b.last; k++ {
+		buf, _ := b.chunk(k)
+		if err := b.read(src, k, buf[:len(buf)-tagSize]); err != nil {
+			return tags, err
+		}
+	}
+	if err := s.tap.give(ctx, i, b); err != nil {
+		return tags, err
+	}
+	for k := b.first; k <= b.last; k++ {
+		buf, inside := b.chunk(k)
+		b.seal(s, k, buf, buf[:len(buf)-tagSize])
+		if !inside {
+			b.copyEdge(k, buf)
+		}
+	}
+	return sha256.Sum256(b.tags), nil
+}
+
+// size of chunk k with its tag.
+func (b *blockChunks) size(k int64) int64 { return min(chunkSize, b.plain-k*chunkSize) + tagSize }
 
 // chunk is where chunk k's plaintext and tag go: in p, or in edges when it is not all in p.
 func (b *blockChunks) chunk(k int64) (buf []byte, inside bool) {
-	n := min(chunkSize, b.plain-k*chunkSize) + tagSize
+	n := b.size(k)
 	at := k*sealedChunk - b.base
 	if at >= 0 && at+n <= int64(len(b.p)) {
 		return b.p[at : at+n], true
 	}
+	edge := &b.edges[1]
 	if k == b.first {
-		return b.edges[0][:n], false
+		edge = &b.edges[0]
 	}
-	return b.edges[1][:n], false
+	if *edge == nil {
+		*edge = new([sealedChunk]byte)
+	}
+	return (*edge)[:n], false
 }
 
-// read brings chunk k's plaintext to its place.
-func (b *blockChunks) read(src io.ReaderAt, k int64) error {
-	buf, _ := b.chunk(k)
-	plain := buf[:len(buf)-tagSize]
+// read brings chunk k's plaintext.
+func (b *blockChunks) read(src io.ReaderAt, k int64, plain []byte) error {
 	n, err := src.ReadAt(plain, k*chunkSize)
 	if n == len(plain) {
 		return nil
@@ -105,20 +137,15 @@ func (b *blockChunks) read(src io.ReaderAt, k int64) error {
 	return err
 }
 
-// seal turns chunk k's plaintext into ciphertext, copies what lies across an edge, and appends the tag to tags.
-func (b *blockChunks) seal(s *Sealing, k int64, tags []byte) []byte {
+// seal turns chunk k's plaintext into ciphertext and tag in out, which may begin with the plaintext itself.
+func (b *blockChunks) seal(s *Sealing, k int64, out, plain []byte) {
 	var nonce [chacha20poly1305.NonceSize]byte
 	binary.BigEndian.PutUint64(nonce[3:11], uint64(k)) // the counter has 11 bytes; a file has less than 2^63 chunks
 	if k == chunkCount(b.plain)-1 {
 		nonce[11] = 1
 	}
-	buf, inside := b.chunk(k)
-	plain := buf[:len(buf)-tagSize]
-	s.aead.Seal(plain[:0], nonce[:], plain, nil)
-	if !inside {
-		b.copyEdge(k, buf)
-	}
-	return append(tags, buf[len(plain):]...)
+	s.aead.Seal(out[:0], nonce[:], plain, nil)
+	b.tags = append(b.tags, out[len(plain):]...)
 }
 
 // copyEdge puts the part of chunk k that belongs to the block into it.

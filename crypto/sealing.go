@@ -58,7 +58,8 @@ type Sealing struct {
 	making  map[int]chan struct{} // blocks whose first digest is being made; closed when it is there
 	err     error                 // why the sealing is useless
 
-	tap tap
+	tap   tap
+	small sync.Pool // of *[sealedChunk]byte
 }
 
 // BlockSize is the usual size of a block: 16 MiB.
