@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"time"
 
 	"offsite/agent/journal"
@@ -56,11 +57,12 @@ func (w *worker) deliver(ctx context.Context, s *shipment) error {
 	return nil
 }
 
-// begin notes that the target has something of this dump from now on, and says whether it may have had before.
+// begin notes that the target has something of this dump from now on, and says whether it may have had before: of this
+// run, or of an earlier one that had the same sealing.
 func (w *worker) begin(s *shipment) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	again := w.begun[s.dump.ID]
+	again := w.begun[s.dump.ID] || s.resumed
 	w.begun[s.dump.ID] = true
 	return again
 }
@@ -68,10 +70,10 @@ func (w *worker) begin(s *shipment) bool {
 // committed says whether an earlier try got as far as the manifest and only the journal does not know.
 func (w *worker) committed(ctx context.Context, s *shipment) (bool, error) {
 	m, _, err := w.vault.Manifest(ctx, s.name)
+	if isMissing(err) || mayNotLook(err) {
+		return false, nil
+	}
 	if err != nil {
-		if isMissing(err) {
-			err = nil
-		}
 		return false, err
 	}
 	whole, err := w.vault.HasData(ctx, s.name, m.Stored)
@@ -84,16 +86,20 @@ func (w *worker) committed(ctx context.Context, s *shipment) (bool, error) {
 
 func (w *worker) put(ctx context.Context, s *shipment, again bool) error {
 	if again {
-		if whole, err := w.vault.HasData(ctx, s.name, s.sealing.Size()); whole || err != nil {
+		whole, err := w.vault.HasData(ctx, s.name, s.sealing.Size())
+		if whole || err != nil && !mayNotLook(err) {
 			return err
 		}
-		w.log.Info("goes on where it stopped", "dump", s.dump.Path, "object", s.name.String())
+		w.log.Info("was begun before: sends what the target lacks", "dump", s.dump.Path, "object", s.name.String())
 	}
 	src := &source{shipment: s, share: w.share, sent: func(n int64) {
 		w.agent.Observer.Sent(w.target.Name, s.dump.Name, n)
 	}}
 	return w.vault.Put(ctx, s.name, src)
 }
+
+// mayNotLook: credentials that may only write are a good idea. Then what may be there is sent again.
+func mayNotLook(err error) bool { return errors.Is(err, fs.ErrPermission) }
 
 // record writes down that the target has the dump.
 func (w *worker) record(d *journal.Dump, object string, fingerprint [32]byte) error {
