@@ -110,7 +110,11 @@ func (e *Error) Error() string {
 		if i > 0 {
 			text += "\n"
 		}
-		text += fmt.Sprintf("%s:%d: ", e.File, m.Line)
+		text += e.File + ":"
+		if m.Line > 0 {
+			text += fmt.Sprintf("%d:", m.Line)
+		}
+		text += " "
 		if m.Key != "" {
 			text += m.Key + ": "
 		}

@@ -2,11 +2,17 @@ package configs_test
 
 import (
 	"bytes"
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 
 	"offsite/configs"
+	"offsite/providers"
 )
 
 // relaxed gives the example a directory that exists here.
@@ -24,51 +30,96 @@ func TestTheExampleIsValid(t *testing.T) {
 	}
 }
 
-// A commented key in the example is one that works once the comment sign goes.
+// Every key of the configuration is in the example, set or commented out, and what is commented out is right: with the
+// signs gone, every kind of target is there and only what excludes something else is refused.
 func TestTheExampleNamesEveryKey(t *testing.T) {
-	for _, key := range []string{
-		"host", "zone", "state", "signing_key", "trust", "watch", "path", "name", "include", "exclude", "series", "settle", "recipients", "targets", "dir",
-		"minio", "s3", "sse", "kms_key", "profile", "session_token_file", "endpoint", "bucket", "prefix", "region", "access_key_file", "secret_key_file", "access_key", "secret_key", "ca_file", "storage_class", "path_style", "idle_timeout",
-		"sftp", "host", "port", "user", "key_file", "key_passphrase", "key_passphrase_file", "password", "password_file", "agent_socket", "host_key", "known_hosts", "connections",
-		"keep", "last", "hourly", "daily", "weekly", "monthly", "yearly", "min_keep", "memory", "block_size",
-	} {
+	for _, key := range keysOf(reflect.TypeFor[configs.Config]()) {
 		if !strings.Contains(string(configs.Example), key+":") {
 			t.Errorf("the example does not have %s", key)
 		}
 	}
+	commented := regexp.MustCompile(`(?m)^( *)#((?:  )*#?[a-z_0-9]+:.*|(?:  )+- .+)$`) // sentences have a space first
+	text := relaxed(t)
+	for range 2 { // comments within what is commented out
+		text = commented.ReplaceAll(text, []byte("$1$2"))
+	}
+	_, err := configs.Parse("example.yaml", text, configs.Checks{})
+	var mistakes *configs.Error
+	if !errors.As(err, &mistakes) {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	for _, m := range mistakes.Mistakes {
+		if !strings.Contains(m.Problem, "is given beside") && !strings.Contains(m.Problem, "is given twice") {
+			t.Errorf("line %d: %s: %s\n%s", m.Line, m.Key, m.Problem, text)
+		}
+	}
 }
 
-func TestMistakes(t *testing.T) {
-	for _, c := range []struct{ old, new, want string }{
-		{"host: db-server", "host: db server", "host: \"db server\" should be"},
-		{"host: db-server", "host: db-server\nhost: other", "already defined"},
-		{"host: db-server", "host: [a]", "host: should be a single value"},
-		{"zone: Europe/Prague", "zone: Nowhere", "zone: \"Nowhere\" is not a zone"},
-		{"state: /var/lib/offsite", "state: relative", "state: \"relative\" is not absolute"},
-		{"state: /var/lib/offsite", "state:", "state: has no value"},
-		{"#settle: 2s", "settle: -2s", "settle: \"-2s\" should be a time"},
-		{"#name: pg", "nmae: pg", "watch[0].nmae: is not a key here; did you mean name?"},
-		{"#include: [\"*.sql.gz\", \"*.dump\"]", "include: [\"[\"]", "is not a pattern"},
-		{"  nas:", "  NAS:", "targets.NAS: a target's name"},
-		{"  daily: 7", "  daily: many", "keep.daily: should be a number"},
-		{"#memory: 96MiB", "memory: 1MiB", "memory: is less than one block"},
-		{"#block_size: 16MiB", "block_size: 17MiB", "block_size: should be a power of two"},
-		{"#block_size: 16MiB", "---\nhost: x", "a second document"},
-		{"path: /mnt/nas/backups", "path: &a /mnt", "anchors"},
-		{"    dir:\n", "    minio: {endpoint: minio.lan, bucket: b}\n    dir:\n", "targets.nas: has 2 kinds"},
-		{"keep:", "  lan: {minio: {endpoint: minio.lan, bucket: b, secret_key: hunter2, secret_key_file: /x}}\nkeep:", "targets.lan.minio.secret_key: is given twice"},
-		{"keep:", "  lan: {minio: {endpoint: minio.lan, bucket: b}}\nkeep:", "targets.lan.minio.endpoint: is not the address of a server; write one such as"},
-		{"keep:", "  lan: {minio: {endpoint: https://m, bucket: b, secret_key_file: key}}\nkeep:", "targets.lan.minio.secret_key_file: \"key\" is relative"},
-		{"keep:", "  aws: {s3: {bucket: b, sse: yes, storage_class: GLACIER, kms_key: k}}\nkeep:", "targets.aws.s3.storage_class: cannot be read back at once"},
-		{"keep:", "  shore: {sftp: {host: h, user: u, connections: 99, host_key: [nonsense]}}\nkeep:", "targets.shore.sftp.host_key: \"nonsense\": is not a public key"},
-		{"keep:", "  shore: {sftp: {host: \"u@h\", known_hosts: here, password: hunter2, password_file: /x}}\nkeep:", "targets.shore.sftp.user: is missing"},
-		{"keep:", "kepe:", "kepe: is not a key here; did you mean keep?"},
-	} {
-		text := strings.Replace(string(relaxed(t)), c.old, c.new, 1)
-		_, err := configs.Parse("x.yaml", []byte(text), configs.Checks{})
-		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "x.yaml:") || strings.Contains(err.Error(), "hunter2") {
-			t.Errorf("%s: %v\nwant %s", c.new, err, c.want)
+func keysOf(t reflect.Type) (keys []string) {
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct || t == reflect.TypeFor[providers.Secret]() {
+		return nil
+	}
+	for f := range t.Fields() {
+		if key := f.Tag.Get("yaml"); key != "" && key != "-" {
+			keys = append(append(keys, key), keysOf(f.Type)...)
 		}
+	}
+	return keys
+}
+
+var update = flag.Bool("update", false, "write what each mistake in testdata/bad is answered with now")
+
+// checks stand in for those of the packages that know better, which this package does not import.
+var checks = configs.Checks{
+	Recipient: func(s string) error {
+		if len(s) != 62 || !strings.HasPrefix(s, "age1") {
+			return errors.New("not a public key")
+		}
+		return nil
+	},
+	Verifier: func(s string) error { return errors.New("not a verifier key") },
+	Pattern: func(s string) error {
+		if !strings.Contains(s, "{series}") {
+			return errors.New("has no {series}")
+		}
+		return nil
+	},
+}
+
+// Each file in testdata/bad is named after its one mistake, and beside it stands the whole answer.
+func TestMistakes(t *testing.T) {
+	files, err := filepath.Glob("testdata/bad/*.yaml")
+	if err != nil || len(files) < 60 {
+		t.Fatalf("%d files: %v", len(files), err)
+	}
+	t.Setenv("CREDENTIALS_DIRECTORY", "")
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".yaml"), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = configs.Parse("offsite.yaml", text, checks)
+			if err == nil {
+				t.Fatal("no mistake was found")
+			}
+			got := err.Error() + "\n"
+			answer := strings.TrimSuffix(file, ".yaml") + ".txt"
+			if *update {
+				if err := os.WriteFile(answer, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if want, err := os.ReadFile(answer); err != nil || got != string(want) {
+				t.Errorf("answered with\n%swant\n%s(%v)", got, want, err)
+			}
+			if strings.Contains(got, "hunter2") {
+				t.Error("the answer shows a secret")
+			}
+		})
 	}
 }
 

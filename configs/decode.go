@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,7 +34,7 @@ func newDecoder(b []byte) *decoder {
 		if t := syntax.GetToken(); t != nil {
 			line = t.Position.Line
 		}
-		d.note(line, "", syntax.GetMessage())
+		d.note(line, "", remedy(syntax.GetMessage()))
 	case err != nil:
 		d.note(0, "", err.Error())
 	case len(file.Docs) > 1:
@@ -51,6 +52,19 @@ func newDecoder(b []byte) *decoder {
 		d.root = &ast.MappingNode{}
 	}
 	return d
+}
+
+var twice = regexp.MustCompile(`^mapping key "(.*)" already defined at \[(\d+):\d+\]$`)
+
+// remedy puts the library's words for common mistakes of syntax into ours.
+func remedy(message string) string {
+	if m := twice.FindStringSubmatch(message); m != nil {
+		return fmt.Sprintf("%s comes twice, first on line %s; keep one", m[1], m[2])
+	}
+	if strings.Contains(message, "character '\t'") {
+		return "a tab cannot indent here; write spaces"
+	}
+	return message
 }
 
 func (d *decoder) note(line int, key, problem string) {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -73,9 +72,6 @@ func (c *Config) Validate() error {
 	}
 	if c.IdleTimeout < 0 {
 		add("idle_timeout", "is negative", "write a duration such as 1m")
-	}
-	if c.KnownHosts != "" && !filepath.IsAbs(c.KnownHosts) {
-		add("known_hosts", "is not absolute", "begin it with /")
 	}
 	if len(c.HostKey) > 0 && c.KnownHosts != "" {
 		add("known_hosts", "is given beside host_key", "keep one of the two")
