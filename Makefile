@@ -44,6 +44,7 @@ $(BIN)/%: test/tools/%/go.sum
 packages: ## Debian's packages that the tests need, if they are missing
 	@missing=; \
 	test -x /usr/sbin/sshd || missing="$$missing openssh-server"; \
+	command -v restic >/dev/null || missing="$$missing restic"; \
 	command -v ssh-keygen >/dev/null || missing="$$missing openssh-client"; \
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
 	if test -n "$$missing"; then \

@@ -1,0 +1,168 @@
+// Package retention decides which backups of one series stay on one target. It is pure: it is told the time, the
+// policy and the backups, and says of each what happens to it and why. Others list, and others delete.
+//
+// The keep set is what `restic forget` keeps for the same numbers (restic 0.16 or newer, internal/data/
+// snapshot_policy.go): going from the newest to the oldest, each rule keeps the newest backup of each period that has
+// one, until its number is used up; periods without backups do not count; rules are independent, and what any of them
+// keeps stays; weeks are ISO 8601's; and a rule that has places left at the end keeps the oldest backup too.
+//
+// Around that stand refusals, since a mistake here destroys data without a sound:
+//
+//   - Only a backup whose manifest a trusted key signed, and that is not suspect, takes a place. An unsigned one, or one
+//     with an unknown signer, is never removed. A suspect one goes when it is older than SuspectAge and a healthy one is newer.
+//   - The newest healthy backups, MinKeep of them and at least one, stay whatever the rules say.
+//   - A policy without rules removes nothing.
+//   - A backup from the future takes no place, and stays.
+//   - A plan that removes more than half of a series and more than MassLimit backups is held for a person. So is any
+//     that removes from an alarmed series: its newest backup is suspect, or the clock stands before its newest one.
+package retention
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Limits of the refusals.
+const (
+	// SuspectAge is how old a suspect backup must be before it may go.
+	SuspectAge = 30 * 24 * time.Hour
+	// MassLimit is how many backups of a series may go at once in any case.
+	MassLimit = 5
+	// FutureSlack is by how much a backup may be ahead of the clock.
+	FutureSlack = 24 * time.Hour
+	// DefaultMinKeep is MinKeep unless the configuration sets it.
+	DefaultMinKeep = 3
+)
+
+// Forever is a rule's number that never runs out.
+const Forever = -1
+
+// Policy is how many backups stay: for each rule a number, 0 for none, or Forever.
+type Policy struct {
+	Last, Hourly, Daily, Weekly, Monthly, Yearly int
+	// Within keeps everything that is younger than this, counted back from the newest healthy backup; the zero
+	// Duration: no such rule.
+	Within Duration
+	// MinKeep is how many of the newest healthy backups stay in any case; less than 1 counts as 1.
+	MinKeep int
+	// Zone is where days begin; nil is UTC.
+	Zone *time.Location
+}
+
+// Empty says that there are no rules.
+func (p Policy) Empty() bool {
+	return p.Last == 0 && p.Hourly == 0 && p.Daily == 0 && p.Weekly == 0 && p.Monthly == 0 && p.Yearly == 0 && p.Within == Duration{}
+}
+
+// Backup is what Plan must know of one.
+type Backup struct {
+	// Object is its name, and what breaks ties between backups of the same instant.
+	Object string
+	Taken  time.Time
+	// Stored is the size of its data on the target, in bytes.
+	Stored int64
+	// Suspect says why it is suspect; empty if it is not.
+	Suspect string
+	// Untrusted says what is wrong with its manifest; empty if a trusted key signed it.
+	Untrusted string
+}
+
+// Decision is what happens to one backup.
+type Decision struct {
+	Backup
+	// Reasons why it stays, one at least; or the one reason why it goes.
+	Reasons []string
+}
+
+// Plan is what is to happen to the backups of one series on one target.
+type Plan struct {
+	// Keep and Remove hold every backup once between them, newest first.
+	Keep, Remove []Decision
+	// Held says why a person must confirm before anything is removed; empty if nobody must.
+	Held string
+}
+
+// Frees is how many bytes of data go.
+func (p *Plan) Frees() (bytes int64) {
+	for _, d := range p.Remove {
+		bytes += d.Stored
+	}
+	return bytes
+}
+
+// Make plans. The order of backups does not matter.
+func Make(now time.Time, policy Policy, backups []Backup) *Plan {
+	all := slices.Clone(backups)
+	slices.SortFunc(all, func(a, b Backup) int {
+		return cmp.Or(b.Taken.Compare(a.Taken), cmp.Compare(b.Object, a.Object))
+	})
+	var healthy []Backup
+	for _, b := range all {
+		if b.Suspect == "" && b.Untrusted == "" && !future(now, b) {
+			healthy = append(healthy, b)
+		}
+	}
+	reasons := policy.keep(healthy)
+	plan := &Plan{}
+	for _, b := range all {
+		why, stays := verdict(now, b, reasons[b.Object], healthy)
+		if policy.Empty() {
+			why, stays = []string{"there are no rules"}, true
+		}
+		if stays {
+			plan.Keep = append(plan.Keep, Decision{b, why})
+		} else {
+			plan.Remove = append(plan.Remove, Decision{b, why})
+		}
+	}
+	plan.Held = held(now, plan, all)
+	return plan
+}
+
+func future(now time.Time, b Backup) bool { return b.Taken.After(now.Add(FutureSlack)) }
+
+// verdict is what happens to b, for which the rules gave reasons.
+func verdict(now time.Time, b Backup, reasons []string, healthy []Backup) (why []string, stays bool) {
+	switch {
+	case b.Untrusted != "":
+		return []string{b.Untrusted + ": never removed"}, true
+	case future(now, b):
+		return []string{"from the future: takes no place"}, true
+	case b.Suspect != "" && now.Sub(b.Taken) <= SuspectAge:
+		return []string{"suspect (" + b.Suspect + "): takes no place, stays 30 days"}, true
+	case b.Suspect != "" && (len(healthy) == 0 || !healthy[0].Taken.After(b.Taken)):
+		return []string{"suspect (" + b.Suspect + "), and no healthy one is newer"}, true
+	case b.Suspect != "":
+		return []string{"suspect (" + b.Suspect + "), older than 30 days, and a healthy one is newer"}, false
+	case len(reasons) > 0:
+		return reasons, true
+	}
+	return []string{"no rule keeps it"}, false
+}
+
+// held looks for signs that the plan should not be trusted.
+func held(now time.Time, plan *Plan, all []Backup) string {
+	if len(plan.Remove) == 0 {
+		return ""
+	}
+	for _, b := range all { // the newest that anybody can have an opinion of
+		if b.Untrusted != "" {
+			continue
+		}
+		if future(now, b) {
+			return fmt.Sprintf("the clock says %s, which is before the newest backup of %s: one of them is wrong", stamp(now), stamp(b.Taken))
+		}
+		if b.Suspect != "" {
+			return fmt.Sprintf("the newest backup, of %s, is suspect: %s", stamp(b.Taken), b.Suspect)
+		}
+		break
+	}
+	if n := len(plan.Remove); n > MassLimit && 2*n > len(all) {
+		return fmt.Sprintf("it would remove %d of %d backups at once", n, len(all))
+	}
+	return ""
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
