@@ -34,9 +34,14 @@ func LoadIdentities(path string, ask Ask) ([]age.Identity, error) {
 		return nil, err
 	}
 	defer clear(b)
-	ids, err := parseIdentities(b, path, ask)
+	return ParseIdentities(b, path, ask)
+}
+
+// ParseIdentities is LoadIdentities for what has been read already; name is for messages.
+func ParseIdentities(b []byte, name string, ask Ask) ([]age.Identity, error) {
+	ids, err := parseIdentities(b, name, ask)
 	if err != nil {
-		return nil, fmt.Errorf("identity %s: %w", path, err)
+		return nil, fmt.Errorf("identity %s: %w", name, err)
 	}
 	return ids, nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 
+	"filippo.io/age"
 	"github.com/spf13/cobra"
 
 	"offsite/agent"
@@ -44,11 +45,10 @@ func (b *bare) flags(cmd *cobra.Command) {
 
 // opened is where the backups are, and who may have signed them.
 type opened struct {
-	targets  []agent.Target
-	keys     *crypto.Verifiers // nil: anybody
-	host     string            // empty: any
-	identity string            // file with the kit's secret key, if it has one
-	files    *kitFiles
+	targets []agent.Target
+	keys    *crypto.Verifiers // nil: anybody
+	host    string            // empty: any
+	files   *kitFiles         // of the kit, if there is one
 }
 
 func (o *opened) Close() error {
@@ -77,7 +77,6 @@ func (b *bare) open(config string) (o *opened, err error) {
 		if o.files, err = openKit(b.kit); err != nil {
 			return o, usageError{err}
 		}
-		o.identity = o.files.identity()
 		if c, err = o.files.config(); err == nil {
 			o.keys, err = o.files.verifiers(c)
 		}
@@ -131,15 +130,17 @@ func (b *bare) openFrom(o *opened) (err error) {
 	return nil
 }
 
-// identityFile names the file with the secret keys: those of the flag, or those of the kit.
-func (o *opened) identityFile(flag string) (string, error) {
-	switch {
-	case flag != "":
-		return flag, nil
-	case o.identity != "":
-		return o.identity, nil
-	case o.files != nil:
-		return "", usageError{errors.New("the kit has no secret key: --identity names the file with one of the keys that the backups are sealed for")}
+// identities are the secret keys in the file, or those of the kit.
+func (o *opened) identities(file string) ([]age.Identity, error) {
+	if file != "" {
+		return crypto.LoadIdentities(file, askPassphrase)
 	}
-	return "", usageError{fmt.Errorf("--identity is needed: the file with the secret key; or --kit, the recovery kit (%s beside the configuration, unless it was moved off the host)", kitName)}
+	if o.files == nil {
+		return nil, fmt.Errorf("--identity is needed: the file with the secret key; or --kit, the recovery kit (%s beside the configuration, unless it was moved off the host)", kitName)
+	}
+	ids, err := o.files.identities()
+	if err == nil && len(ids) == 0 {
+		err = errors.New("the kit has no secret key: --identity names the file with one of the keys that the backups are sealed for")
+	}
+	return ids, err
 }

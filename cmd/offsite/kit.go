@@ -1,12 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 
+	"filippo.io/age"
 	"golang.org/x/tools/txtar"
 
 	"offsite/configs"
@@ -80,15 +82,15 @@ func (k *kit) format() ([]byte, error) {
 	return txtar.Format(a), nil
 }
 
-// kitFiles are the files of a kit in a directory of their own, for as long as a command runs.
+// kitFiles is an open kit. The files that targets need lie in a directory of their own for as long as a command runs;
+// the secret key that opens the backups stays in memory.
 type kitFiles struct {
-	dir, name string
-	trust     []string
-	yaml      []byte
-	secret    bool
+	dir, name      string
+	trust          []string
+	yaml, identity []byte
 }
 
-// openKit unpacks a recovery kit. The caller removes the files.
+// openKit opens a recovery kit. The caller removes its files.
 func openKit(path string) (k *kitFiles, err error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -113,10 +115,13 @@ func openKit(path string) (k *kitFiles, err error) {
 		switch f.Name {
 		case kitVerifiers:
 			k.trust = strings.Fields(string(f.Data))
+			continue
 		case kitConfig:
 			k.yaml = f.Data
+			continue
 		case kitIdentity:
-			k.secret = strings.Contains("\n"+string(f.Data), "\nAGE-SECRET-KEY-")
+			k.identity = f.Data
+			continue
 		}
 		if err := root.MkdirAll(filepath.Dir(f.Name), 0o700); err != nil {
 			return nil, err
@@ -139,12 +144,12 @@ func (k *kitFiles) Remove() error {
 	return os.RemoveAll(k.dir)
 }
 
-// identity is the file with the secret key, or empty.
-func (k *kitFiles) identity() string {
-	if !k.secret {
-		return ""
+// identities are the secret keys of the kit; none if it was made for keys that are kept elsewhere.
+func (k *kitFiles) identities() ([]age.Identity, error) {
+	if !bytes.Contains(k.identity, []byte("AGE-SECRET-KEY-")) {
+		return nil, nil
 	}
-	return filepath.Join(k.dir, kitIdentity)
+	return crypto.ParseIdentities(k.identity, k.name, askPassphrase)
 }
 
 func (k *kitFiles) config() (*configs.Config, error) {

@@ -18,6 +18,9 @@ import (
 var version = "devel"
 
 func main() {
+	// A reader that goes away, as head does, is an error like another: what a command began is removed all the same.
+	// (Not signal.Ignore, which programs that are started inherit.)
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr})
 	stop()

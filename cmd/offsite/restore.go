@@ -28,6 +28,7 @@ type restoring struct {
 	force    bool
 	ids      []age.Identity
 	progress *progress
+	streamed int64 // bytes that went to standard output
 }
 
 func restoreCommand(config *string, std streams) *cobra.Command {
@@ -49,10 +50,7 @@ names a place with backups and --identity the secret key.`,
 				return err
 			}
 			defer func() { err = errors.Join(err, o.Close()) }()
-			if identity, err = o.identityFile(identity); err != nil {
-				return err
-			}
-			if r.ids, err = crypto.LoadIdentities(identity, askPassphrase); err != nil {
+			if r.ids, err = o.identities(identity); err != nil {
 				return usageError{err}
 			}
 			r.opened = o
@@ -112,7 +110,11 @@ func (r *restoring) run(ctx context.Context, std streams) error {
 			return nil
 		}
 		errs = append(errs, fmt.Errorf("%s: %w", t.Name, err))
-		if ctx.Err() != nil || errors.As(err, new(usageError)) || errors.Is(err, os.ErrExist) {
+		if ctx.Err() != nil || errors.As(err, new(usageError)) || errors.Is(err, fs.ErrExist) {
+			break
+		}
+		if r.streamed > 0 {
+			errs = append(errs, fmt.Errorf("%d bytes had gone to standard output, which is not the whole dump; no other target was tried: restore to a file, or name one with --target", r.streamed))
 			break
 		}
 	}
@@ -137,7 +139,7 @@ func (r *restoring) from(ctx context.Context, t agent.Target, std streams) error
 	}
 	where, err := r.write(ctx, v, m, t.Name, std)
 	if err != nil {
-		return fmt.Errorf("%s: %w", m.Object, err)
+		return err
 	}
 	fmt.Fprintf(std.err, "restored %s, taken %s, %d bytes, to %s\n", printable(m.Name), m.Taken.Format(time.RFC3339), m.Size, where)
 	return nil
@@ -183,7 +185,7 @@ func (r *restoring) write(ctx context.Context, v *vault.Vault, m *vault.Manifest
 	where := r.output
 	if where == "-" {
 		where = "standard output"
-		err = copyAll(std.out, plain, m)
+		err = copyAll(&written{std.out, &r.streamed}, plain, m)
 	} else {
 		if where == "" {
 			where = filepath.Base(m.Name)
@@ -213,5 +215,17 @@ type counted struct {
 func (c *counted) Read(p []byte) (int, error) {
 	n, err := c.Reader.Read(p)
 	c.read(int64(n))
+	return n, err
+}
+
+// written counts what went out.
+type written struct {
+	io.Writer
+	bytes *int64
+}
+
+func (w *written) Write(p []byte) (int, error) {
+	n, err := w.Writer.Write(p)
+	*w.bytes += int64(n)
 	return n, err
 }

@@ -113,3 +113,48 @@ func TestEveryKindOfTarget(t *testing.T) {
 		same(got, "--from "+from+" with the environment")
 	}
 }
+
+// What was written to a pipe cannot be taken back: another target must not begin again from the start.
+func TestAStreamIsNeverBegunTwice(t *testing.T) {
+	dir := t.TempDir()
+	config, dumps := filepath.Join(dir, "offsite.yaml"), filepath.Join(dir, "dumps")
+	if err := os.Mkdir(dumps, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	dump := random(1, 100<<20) // more than is fetched ahead
+	if err := os.WriteFile(filepath.Join(dumps, "shop.sql"), dump, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	offsite := func(args ...string) (int, string) {
+		var out, errs bytes.Buffer
+		code := run(t.Context(), append([]string{"--config", config}, args...), streams{bytes.NewReader(nil), &out, &errs})
+		t.Log(errs.String())
+		return code, out.String()
+	}
+	offsite("init", "--yes", "--host", "h", "--state", filepath.Join(dir, "state"), "--watch", dumps, "--target", "a="+filepath.Join(dir, "a"), "--target", "b="+filepath.Join(dir, "b"))
+	offsite("agent", "--once")
+	objects, err := filepath.Glob(filepath.Join(dir, "a", "h", "shop", "*.age"))
+	if err != nil || len(objects) != 1 {
+		t.Fatal(objects, err)
+	}
+	f, err := os.OpenFile(objects[0], os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt([]byte("damage"), 99<<20); err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	kit := filepath.Join(dir, kitName)
+	code, out := offsite("restore", "--kit", kit, "-o", "-", "shop")
+	if code != exitIntegrity || !strings.HasPrefix(string(dump), out) {
+		t.Errorf("exit code %d, %d bytes on standard output, of the dump's start: %v", code, len(out), strings.HasPrefix(string(dump), out))
+	}
+	file := filepath.Join(dir, "back.sql")
+	if code, _ := offsite("restore", "--kit", kit, "-o", file, "shop"); code != exitDone {
+		t.Errorf("to a file: exit code %d", code)
+	}
+	if back, err := os.ReadFile(file); err != nil || !bytes.Equal(back, dump) {
+		t.Errorf("%d bytes in the file, %v", len(back), err)
+	}
+}
