@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"filippo.io/age"
@@ -138,6 +139,9 @@ func (r *restoring) from(ctx context.Context, t agent.Target, std streams) error
 		fmt.Fprintf(std.err, "WARNING: this dump is suspect: %s\n", m.HealthReason)
 	}
 	where, err := r.write(ctx, v, m, t.Name, std)
+	if err != nil && !strings.Contains(err.Error(), m.Object) {
+		err = fmt.Errorf("%s: %w", m.Object, err)
+	}
 	if err != nil {
 		return err
 	}
