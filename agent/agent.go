@@ -13,6 +13,7 @@ import (
 
 	"offsite/agent/dump"
 	"offsite/agent/journal"
+	"offsite/agent/retention"
 	"offsite/agent/watch"
 	"offsite/crypto"
 	"offsite/providers"
@@ -59,6 +60,9 @@ type Target struct {
 	// Location tells one place from another, such as s3://bucket/prefix: a target that moves is a new one.
 	Location string
 	providers.Target
+	// Retention is what is done about old backups there, by the Policy of each series; a nil Policy: nothing.
+	Retention Mode
+	Policy    func(series string) retention.Policy
 }
 
 // Observer is told how transfers get on. Its methods are called from many goroutines and must return at once.
@@ -79,6 +83,7 @@ type Agent struct {
 	workers   []*worker
 	shipments shipments
 	held      held
+	newest    newest
 	lock      *stateLock
 }
 
@@ -94,7 +99,7 @@ func New(o Options) (*Agent, error) {
 		lock.release()
 		return nil, err
 	}
-	a := &Agent{Options: o, journal: j, lock: lock, shipments: shipments{by: map[string]*shipment{}}, held: newHeld()}
+	a := &Agent{Options: o, journal: j, lock: lock, shipments: shipments{by: map[string]*shipment{}}, held: newHeld(), newest: newest{taken: map[string]time.Time{}}}
 	var dirs []watch.Dir
 	for _, s := range o.Sources {
 		dirs = append(dirs, s.Dir)
@@ -120,9 +125,16 @@ func (a *Agent) addWorkers() error {
 				return err
 			}
 		}
+		if t.Policy != nil {
+			policy := func(series string) string { return t.Policy(series).String() }
+			if err := a.journal.Reconsider(t.Name, policy); err != nil {
+				return err
+			}
+		}
 		a.workers = append(a.workers, newWorker(a, t, &share{memory: budget}))
 	}
 	return a.journal.EachOpen(func(d *journal.Dump) error {
+		a.newest.note(d)
 		a.offer(d)
 		return nil
 	})
@@ -151,6 +163,9 @@ func (a *Agent) Run(ctx context.Context) error {
 				return running.Err()
 			}
 		})
+		if w.prunes() {
+			group.Go(func() error { return w.tend(running) })
+		}
 	}
 	return ended(ctx, group.Wait())
 }
@@ -171,6 +186,9 @@ func (a *Agent) Once(ctx context.Context) (Summary, error) {
 		return Summary{}, ctx.Err()
 	}
 	s, err := a.drain(ctx) // what was found is shipped even if another directory could not be read
+	if err == nil {
+		err = a.tidyUp(ctx, &s)
+	}
 	err = errors.Join(scanErr, err)
 	for _, p := range pending {
 		s.Unfinished = append(s.Unfinished, fmt.Sprintf("%s: %s", p.Path, p.Reason))
@@ -190,6 +208,22 @@ func (a *Agent) drain(ctx context.Context) (Summary, error) {
 		s.add(w)
 	}
 	return s, err
+}
+
+// tidyUp applies retention to every target that has taken what it was owed.
+func (a *Agent) tidyUp(ctx context.Context, s *Summary) error {
+	for i, w := range a.workers {
+		if s.Targets[i].Failed > 0 || !w.prunes() {
+			continue
+		}
+		if err := w.retain(ctx, ""); err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			s.Targets[i].Unpruned = err
+		}
+	}
+	return nil
 }
 
 func sendTo(found chan<- watch.File) func(context.Context, watch.File) error {

@@ -67,6 +67,9 @@ func (a *Agent) add(files []watch.File) error {
 		return err
 	}
 	for _, d := range dumps {
+		a.newest.note(d)
+	}
+	for _, d := range dumps {
 		a.held.hold(d)
 		a.Log.Info("found dump", "dump", d.Path, "series", d.Series, "taken", d.Taken, "bytes", d.File.Size)
 		if d.Suspect != "" {

@@ -18,6 +18,11 @@ func (w *worker) ship(ctx context.Context, d *journal.Dump) error {
 	if there, err := w.foundThere(ctx, d); there || err != nil {
 		return err
 	}
+	if wanted, err := w.wants(ctx, d); err != nil {
+		return err
+	} else if !wanted {
+		return w.decline(d)
+	}
 	s, err := w.agent.board(d)
 	if err != nil {
 		return err
@@ -113,6 +118,7 @@ func (w *worker) record(d *journal.Dump, object string, fingerprint [32]byte) er
 	if !now.Open() {
 		w.agent.held.drop(d.ID)
 	}
+	w.gotDump(d.Series)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.begun, d.ID)

@@ -12,10 +12,14 @@ type Result struct {
 	Target string
 	// Delivered counts the dumps that the target got, or was found to have.
 	Delivered int
+	// Declined counts those that its retention would remove at once, which it therefore did not get.
+	Declined int
 	// Failed counts those that it still lacks; they are tried again by the next run.
 	Failed int
 	// Lost counts those that changed or went away before it had them.
 	Lost int
+	// Unpruned is why retention could not look at the target; nil if it could.
+	Unpruned error
 	// Err is the last error, of a try that may have been repeated with success.
 	Err error
 }
@@ -32,7 +36,7 @@ func (s *Summary) add(w *worker) {
 // Complete says whether every target has every dump that was due.
 func (s *Summary) Complete() bool {
 	for _, r := range s.Targets {
-		if r.Failed > 0 || r.Lost > 0 {
+		if r.Failed > 0 || r.Lost > 0 || r.Unpruned != nil {
 			return false
 		}
 	}
@@ -57,7 +61,7 @@ func (s Summary) with(more Summary) Summary {
 			continue
 		}
 		t := &sum.Targets[i]
-		t.Delivered, t.Failed, t.Lost = t.Delivered+r.Delivered, t.Failed+r.Failed, t.Lost+r.Lost
+		t.Delivered, t.Declined, t.Failed, t.Lost = t.Delivered+r.Delivered, t.Declined+r.Declined, t.Failed+r.Failed, t.Lost+r.Lost
 		if t.Err == nil {
 			t.Err = r.Err
 		}

@@ -40,8 +40,10 @@ type Config struct {
 	Watch      []Watch  `yaml:"watch"`
 	Recipients []string `yaml:"recipients"`
 	Targets    []Target `yaml:"targets"`
-	// Keep is what retention keeps. This version removes nothing.
-	Keep Keep `yaml:"keep"`
+	// Keep is what retention keeps of each series on each target, unless the target or Series says otherwise.
+	Keep *Keep `yaml:"keep"`
+	// Series are exceptions, of which the first that fits counts.
+	Series []SeriesKeep `yaml:"series"`
 	// Memory is the budget for blocks in flight.
 	Memory Size `yaml:"memory"`
 	// BlockSize is the unit of upload; 0: by the size of the dump.
@@ -60,22 +62,15 @@ type Watch struct {
 
 // Target is one place for backups, of exactly one kind.
 type Target struct {
-	Name  string        `yaml:"-"`
+	Name string `yaml:"-"`
+	// Retention is enforce, report or off.
+	Retention string `yaml:"retention"`
+	// Keep, if set, is the policy on this target.
+	Keep  *Keep         `yaml:"keep"`
 	Dir   *dir.Config   `yaml:"dir"`
 	MinIO *minio.Config `yaml:"minio"`
 	S3    *s3.Config    `yaml:"s3"`
 	SFTP  *sftp.Config  `yaml:"sftp"`
-}
-
-// Keep counts backups by period.
-type Keep struct {
-	Last    Count `yaml:"last"`
-	Hourly  Count `yaml:"hourly"`
-	Daily   Count `yaml:"daily"`
-	Weekly  Count `yaml:"weekly"`
-	Monthly Count `yaml:"monthly"`
-	Yearly  Count `yaml:"yearly"`
-	MinKeep Count `yaml:"min_keep"`
 }
 
 // New is a configuration with its defaults and nothing else.
@@ -83,7 +78,6 @@ func New() *Config {
 	return &Config{
 		Zone:   "UTC",
 		State:  "/var/lib/offsite",
-		Keep:   Keep{Daily: 7, Weekly: 4, Monthly: 12, Yearly: Forever, MinKeep: 3},
 		Memory: 96 << 20,
 	}
 }
@@ -128,7 +122,7 @@ type Check func(value string) error
 
 // Checks are what the caller knows better.
 type Checks struct {
-	Recipient, Verifier, Pattern Check
+	Recipient, Verifier, Pattern, Age Check
 	// Root, if set, stands for / of the host whose configuration this is, which is another one: secrets and other files
 	// of targets are looked for below it, and the watched directories need not be there.
 	Root string
@@ -163,6 +157,7 @@ func Parse(path string, b []byte, checks Checks) (*Config, error) {
 		d.sort()
 		return nil, &Error{path, d.mistakes}
 	}
+	c.fillKeep()
 	if c.SigningKey == "" {
 		c.SigningKey = filepath.Join(filepath.Dir(path), "signing.key")
 	}

@@ -25,7 +25,7 @@ func TestTheExampleIsValid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Host != "db-server" || c.Keep.Yearly != configs.Forever || c.Memory != 96<<20 || c.SigningKey != "/etc/offsite/signing.key" || c.Targets[0].Name != "nas" {
+	if c.Host != "db-server" || c.Keep.Yearly != configs.Forever || c.Targets[0].Retention != "enforce" || c.Memory != 96<<20 || c.SigningKey != "/etc/offsite/signing.key" || c.Targets[0].Name != "nas" {
 		t.Errorf("%+v", c)
 	}
 }
@@ -81,6 +81,12 @@ var checks = configs.Checks{
 		return nil
 	},
 	Verifier: func(s string) error { return errors.New("not a verifier key") },
+	Age: func(s string) error {
+		if !strings.HasSuffix(s, "d") {
+			return errors.New("should be a length of time")
+		}
+		return nil
+	},
 	Pattern: func(s string) error {
 		if !strings.Contains(s, "{series}") {
 			return errors.New("has no {series}")
@@ -125,7 +131,7 @@ func TestMistakes(t *testing.T) {
 
 func TestARelativeSecretFileIsACredential(t *testing.T) {
 	t.Setenv("CREDENTIALS_DIRECTORY", "/run/credentials/offsite")
-	text := strings.Replace(string(relaxed(t)), "keep:", "  lan: {minio: {endpoint: https://m, bucket: b, secret_key_file: key, access_key: $a}}\nkeep:", 1)
+	text := strings.Replace(string(relaxed(t)), "\nkeep:", "\n"+"  lan: {minio: {endpoint: https://m, bucket: b, secret_key_file: key, access_key: $a}}\nkeep:", 1)
 	c, err := configs.Parse("x.yaml", []byte(text), configs.Checks{})
 	if err != nil {
 		t.Fatal(err)
@@ -164,8 +170,9 @@ func TestPlaces(t *testing.T) {
 			t.Errorf("%s: %v\n%swant\n%s", c.place, err, target.YAML(), c.want)
 			continue
 		}
-		text := strings.Replace(string(relaxed(t)), "keep:", target.YAML()+"keep:", 1)
+		text := strings.Replace(string(relaxed(t)), "\nkeep:", "\n"+target.YAML()+"keep:", 1)
 		read, err := configs.Parse("x.yaml", []byte(text), configs.Checks{})
+		target.Retention = "enforce"
 		if err != nil || !reflect.DeepEqual(read.Targets[1], target) {
 			t.Errorf("%s: reads back as %+v, %v", c.place, read, err)
 		}
@@ -176,6 +183,34 @@ func TestPlaces(t *testing.T) {
 	} {
 		if _, err := configs.ParsePlace(place, nil); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2@") {
 			t.Errorf("%s: %v, want %s", place, err, want)
+		}
+	}
+}
+
+func TestWhichPolicyCounts(t *testing.T) {
+	text := strings.Replace(string(relaxed(t)), "\nkeep:\n", "\n  usb:\n    dir: {path: /mnt/usb}\n    keep: {monthly: 3}\nseries:\n"+
+		"  - {match: big, targets: [usb], keep: {yearly: 1}}\n  - {match: \"big*\", keep: {weekly: 2, min_keep: 1}}\nkeep:\n", 1)
+	c, err := configs.Parse("x.yaml", []byte(text), configs.Checks{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	nas, usb := c.Targets[0], c.Targets[1]
+	for _, k := range []struct {
+		target configs.Target
+		series string
+		want   configs.Keep
+	}{
+		{nas, "shop", configs.Keep{Daily: 7, Weekly: 4, Monthly: 12, Yearly: configs.Forever}},
+		{usb, "shop", configs.Keep{Monthly: 3}},
+		{usb, "big", configs.Keep{Yearly: 1}},
+		{nas, "big", configs.Keep{Weekly: 2}},
+		{nas, "bigger", configs.Keep{Weekly: 2}},
+		{nas, "bigger/one", configs.Keep{Daily: 7, Weekly: 4, Monthly: 12, Yearly: configs.Forever}},
+	} {
+		got := *c.KeepFor(k.target, k.series)
+		got.MinKeep = nil
+		if got != k.want {
+			t.Errorf("%s on %s: %+v, want %+v", k.series, k.target.Name, got, k.want)
 		}
 	}
 }

@@ -49,6 +49,7 @@ func (v *validator) config(c *Config) {
 	}
 	v.each("recipients", c.Recipients, v.checks.Recipient)
 	v.targets(c)
+	v.keeps(c)
 	v.sizes(c)
 }
 

@@ -18,6 +18,8 @@ const (
 	Delivered State = "delivered"
 	// Lost: the dump went away or changed before the target had it. Nothing more is tried.
 	Lost State = "lost"
+	// Declined: the target's retention would have removed the dump at once, so it did not get it.
+	Declined State = "declined"
 )
 
 // Delivery is one target's part of a dump.
@@ -27,6 +29,8 @@ type Delivery struct {
 	Object string `json:"object,omitempty"`
 	// At is when the state was entered.
 	At time.Time `json:"at"`
+	// Policy is that by which the dump was declined.
+	Policy string `json:"policy,omitempty"`
 }
 
 // Dump is one version of one file.

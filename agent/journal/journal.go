@@ -9,6 +9,8 @@
 //	paths     path -> id of the newest dump there
 //	open      id -> nothing: dumps that some target still lacks
 //	targets   name -> Place, JSON: where the target was when the journal last knew
+//	verdicts  name -> bucket: object -> Verdict, JSON: what its manifest said when it was read
+//	doomed    name -> bucket: object -> nothing: backups whose removal has begun
 //	remote    name -> bucket: series, taken, file name -> object names, JSON: what lay there when it was surveyed
 //
 // The crash contract: every method that changes something has written it durably (fdatasync) when it returns, all of
@@ -45,7 +47,10 @@ var (
 	bucketTargets = []byte("targets")
 	bucketRemote  = []byte("remote")
 
-	buckets = [][]byte{bucketMeta, bucketDumps, bucketDigests, bucketFiles, bucketPaths, bucketOpen, bucketTargets, bucketRemote}
+	bucketVerdicts = []byte("verdicts")
+	bucketDoomed   = []byte("doomed")
+
+	buckets = [][]byte{bucketMeta, bucketDumps, bucketDigests, bucketFiles, bucketPaths, bucketOpen, bucketTargets, bucketRemote, bucketVerdicts, bucketDoomed}
 )
 
 // ErrLocked can occur in Open: another process has the journal open.

@@ -29,37 +29,58 @@ func (j *Journal) Place(target string) (Place, error) {
 // delivered there, and it is to be surveyed.
 func (j *Journal) Move(target, location string) error {
 	return j.db.Update(func(tx *bolt.Tx) error {
-		var changed []*Dump
-		err := tx.Bucket(bucketDumps).ForEach(func(id, _ []byte) error {
-			var d Dump
-			if _, err := get(tx.Bucket(bucketDumps), id, &d); err != nil {
-				return err
-			}
-			if _, ok := d.Targets[target]; ok {
-				delete(d.Targets, target)
-				changed = append(changed, &d)
-			}
-			return nil
-		})
-		if err != nil {
+		if err := forget(tx, target, func(*Dump) bool { return true }); err != nil {
 			return err
 		}
-		for _, d := range changed {
-			if err := save(tx, d); err != nil {
+		for _, bucket := range [][]byte{bucketRemote, bucketVerdicts, bucketDoomed} {
+			if err := drop(tx, bucket, target); err != nil {
 				return err
 			}
-		}
-		if err := dropRemote(tx, target); err != nil {
-			return err
 		}
 		return put(tx.Bucket(bucketTargets), []byte(target), Place{Location: location})
 	})
 }
 
+// Reconsider forgets which dumps a target declined by another policy than the one that holds now: if they are still on
+// this host, they are found anew, and asked about again.
+func (j *Journal) Reconsider(target string, policy func(series string) string) error {
+	return j.db.Update(func(tx *bolt.Tx) error {
+		return forget(tx, target, func(d *Dump) bool {
+			t := d.Targets[target]
+			return t.State == Declined && t.Policy != policy(d.Series)
+		})
+	})
+}
+
+// forget takes the target from the dumps of which it is to be taken.
+func forget(tx *bolt.Tx, target string, which func(*Dump) bool) error {
+	var changed []*Dump
+	err := tx.Bucket(bucketDumps).ForEach(func(id, _ []byte) error {
+		var d Dump
+		if _, err := get(tx.Bucket(bucketDumps), id, &d); err != nil {
+			return err
+		}
+		if _, ok := d.Targets[target]; ok && which(&d) {
+			delete(d.Targets, target)
+			changed = append(changed, &d)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, d := range changed {
+		if err := save(tx, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Survey records the names of what lies on a target, all of it at once.
 func (j *Journal) Survey(target, location string, at time.Time, found map[RemoteKey][]string) error {
 	return j.db.Update(func(tx *bolt.Tx) error {
-		if err := dropRemote(tx, target); err != nil {
+		if err := drop(tx, bucketRemote, target); err != nil {
 			return err
 		}
 		b, err := tx.Bucket(bucketRemote).CreateBucket([]byte(target))
@@ -75,11 +96,12 @@ func (j *Journal) Survey(target, location string, at time.Time, found map[Remote
 	})
 }
 
-func dropRemote(tx *bolt.Tx, target string) error {
-	if tx.Bucket(bucketRemote).Bucket([]byte(target)) == nil {
+// drop removes what one of the buckets has of a target.
+func drop(tx *bolt.Tx, bucket []byte, target string) error {
+	if tx.Bucket(bucket).Bucket([]byte(target)) == nil {
 		return nil
 	}
-	return tx.Bucket(bucketRemote).DeleteBucket([]byte(target))
+	return tx.Bucket(bucket).DeleteBucket([]byte(target))
 }
 
 // RemoteKey is what a dump and an object's name can be compared by.

@@ -8,8 +8,8 @@
 //
 // Around that stand refusals, since a mistake here destroys data without a sound:
 //
-//   - Only a backup whose manifest a trusted key signed, and that is not suspect, takes a place. An unsigned one, or one
-//     with an unknown signer, is never removed. A suspect one goes when it is older than SuspectAge and a healthy one is newer.
+//   - Only a backup whose manifest a trusted key signed, whose data is there, and that is not suspect, takes a place. An
+//     unsound one (unsigned, of an unknown signer, without its data) is never removed. A suspect one goes when it is older than SuspectAge and a healthy one is newer.
 //   - The newest healthy backups, MinKeep of them and at least one, stay whatever the rules say.
 //   - A policy without rules removes nothing.
 //   - A backup from the future takes no place, and stays.
@@ -65,8 +65,9 @@ type Backup struct {
 	Stored int64
 	// Suspect says why it is suspect; empty if it is not.
 	Suspect string
-	// Untrusted says what is wrong with its manifest; empty if a trusted key signed it.
-	Untrusted string
+	// Unsound says why it cannot be counted on: its manifest is not signed by a trusted key, or damaged, or its data is
+	// not what the manifest says; empty if nothing is wrong.
+	Unsound string
 }
 
 // Decision is what happens to one backup.
@@ -100,7 +101,7 @@ func Make(now time.Time, policy Policy, backups []Backup) *Plan {
 	})
 	var healthy []Backup
 	for _, b := range all {
-		if b.Suspect == "" && b.Untrusted == "" && !future(now, b) {
+		if b.Suspect == "" && b.Unsound == "" && !future(now, b) {
 			healthy = append(healthy, b)
 		}
 	}
@@ -126,8 +127,8 @@ func future(now time.Time, b Backup) bool { return b.Taken.After(now.Add(FutureS
 // verdict is what happens to b, for which the rules gave reasons.
 func verdict(now time.Time, b Backup, reasons []string, healthy []Backup) (why []string, stays bool) {
 	switch {
-	case b.Untrusted != "":
-		return []string{b.Untrusted + ": never removed"}, true
+	case b.Unsound != "":
+		return []string{b.Unsound + ": never removed"}, true
 	case future(now, b):
 		return []string{"from the future: takes no place"}, true
 	case b.Suspect != "" && now.Sub(b.Taken) <= SuspectAge:
@@ -148,7 +149,7 @@ func held(now time.Time, plan *Plan, all []Backup) string {
 		return ""
 	}
 	for _, b := range all { // the newest that anybody can have an opinion of
-		if b.Untrusted != "" {
+		if b.Unsound != "" {
 			continue
 		}
 		if future(now, b) {

@@ -97,8 +97,8 @@ func TestDaysBeginInTheirZone(t *testing.T) {
 	}
 }
 
-func suspect(b Backup) Backup   { b.Suspect = "cut short"; return b }
-func untrusted(b Backup) Backup { b.Untrusted = "signed by a stranger"; return b }
+func suspect(b Backup) Backup { b.Suspect = "cut short"; return b }
+func unsound(b Backup) Backup { b.Unsound = "signed by a stranger"; return b }
 
 func each(all []Backup, change func(Backup) Backup) (changed []Backup) {
 	for _, b := range all {
@@ -123,7 +123,7 @@ func TestRefusals(t *testing.T) {
 		{"suspect ones go when they are old and a healthy one is newer", "2026-03-01", Policy{Daily: 20}, append(each(daily("2025-12-01", "2025-12-31"), suspect), good...), 31, "it would remove 31 of 41"},
 		{"suspect ones stay for 30 days", "2026-01-20", Policy{Daily: 20}, append(each(daily("2025-12-26", "2025-12-31"), suspect), good...), 0, ""},
 		{"suspect ones stay while none is better", "2027-01-01", Policy{Daily: 1}, each(good, suspect), 0, ""},
-		{"unsigned ones never go and take no place", "2026-02-01", Policy{Daily: 10}, append(each(daily("2025-01-01", "2025-12-31"), untrusted), good...), 0, ""},
+		{"unsigned ones never go and take no place", "2026-02-01", Policy{Daily: 10}, append(each(daily("2025-01-01", "2025-12-31"), unsound), good...), 0, ""},
 		{"a name that says 2038", "2026-01-11", Policy{Daily: 7}, append(slices.Clone(good), backup("2038-01-01")), 3, "the clock says"},
 		{"the clock was set back", "2025-06-01", Policy{Daily: 7}, good, 0, ""},
 		{"edited to daily: 1", "2026-01-11", Policy{Daily: 1, MinKeep: 1}, good, 9, "it would remove 9 of 10 backups at once"},
@@ -136,7 +136,7 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%s: removes %d, held %q; want %d, %q", c.name, len(plan.Remove), plan.Held, c.removed, c.held)
 		}
 		for _, d := range plan.Remove {
-			if d.Untrusted != "" {
+			if d.Unsound != "" {
 				t.Errorf("%s: removes what it may not: %+v", c.name, d)
 			}
 		}
@@ -191,7 +191,7 @@ func history(t *rapid.T) []Backup {
 		case 0:
 			b.Suspect = "short"
 		case 1:
-			b.Untrusted = "unsigned"
+			b.Unsound = "unsigned"
 		}
 		all = append(all, b)
 	}
@@ -238,12 +238,12 @@ func TestLaws(t *testing.T) {
 		}
 		newest := map[string]bool{}
 		for i := len(all) - 1; i >= 0 && len(newest) < max(1, policy.MinKeep); i-- {
-			if all[i].Suspect == "" && all[i].Untrusted == "" {
+			if all[i].Suspect == "" && all[i].Unsound == "" {
 				newest[all[i].Object] = true
 			}
 		}
 		for _, d := range plan.Remove {
-			if newest[d.Object] || d.Untrusted != "" || policy.Empty() || len(d.Reasons) != 1 {
+			if newest[d.Object] || d.Unsound != "" || policy.Empty() || len(d.Reasons) != 1 {
 				t.Fatalf("removes %+v", d)
 			}
 		}
@@ -279,7 +279,7 @@ func TestAnOlderBackupCostsOnlyTheOldest(t *testing.T) {
 				continue
 			}
 			for _, b := range all {
-				if b.Taken.Before(d.Taken) && b.Suspect == "" && b.Untrusted == "" {
+				if b.Taken.Before(d.Taken) && b.Suspect == "" && b.Unsound == "" {
 					t.Fatalf("an older backup removes %s, which was not the oldest: %s is older", d.Object, b.Object)
 				}
 			}

@@ -80,3 +80,20 @@ func join(rule, period string) string {
 	}
 	return rule + " " + period
 }
+
+// String is the policy in words that do not change: it tells one policy from another.
+func (p Policy) String() string {
+	text := fmt.Sprintf("min_keep %d", p.MinKeep)
+	for _, r := range p.rules() {
+		if r.count != 0 {
+			text += fmt.Sprintf(", %s %d", r.name, r.count)
+		}
+	}
+	if !p.Within.zero() {
+		text += ", within " + p.Within.String()
+	}
+	if p.Zone != nil {
+		text += ", " + p.Zone.String()
+	}
+	return text
+}

@@ -54,8 +54,11 @@ type Entry struct {
 	Stored int64
 	// Manifest is false for data of an upload that has not finished.
 	Manifest bool
-	// Modified is the target's time of storing.
+	// Modified is the target's time of storing the data, or the manifest if the data is missing.
 	Modified time.Time
+	// Version changes when the manifest is written anew, as far as the target tells: what was learnt from a manifest
+	// holds while it stays the same.
+	Version string
 }
 
 // List yields the backups of one host, or of all when host is empty, in ascending order of host, series and time,
@@ -65,6 +68,15 @@ func (v *Vault) List(ctx context.Context, host string) iter.Seq2[Entry, error] {
 	if host != "" {
 		prefix = encode(Text(host)) + "/"
 	}
+	return v.list(ctx, prefix)
+}
+
+// ListSeries is List for one series of one host.
+func (v *Vault) ListSeries(ctx context.Context, host, series string) iter.Seq2[Entry, error] {
+	return v.list(ctx, encode(Text(host))+"/"+encode(series)+"/")
+}
+
+func (v *Vault) list(ctx context.Context, prefix string) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		var data Entry // a data object whose manifest, if there is one, is the next name in order
 		flush := func() bool {
@@ -93,6 +105,9 @@ func (v *Vault) List(ctx context.Context, host string) iter.Seq2[Entry, error] {
 			if isManifest && !data.Manifest {
 				data.Stored, data.Manifest = -1, true
 			}
+			if isManifest {
+				data.Version = fmt.Sprintf("%d %d", object.Size, object.Modified.UnixNano())
+			}
 		}
 		flush()
 	}
@@ -115,6 +130,27 @@ func (v *Vault) HasData(ctx context.Context, name Name, size int64) (bool, error
 
 // Abandon removes the data of a backup that was never committed, and what an unfinished upload of it left.
 func (v *Vault) Abandon(ctx context.Context, name Name) error {
+	return v.target.Delete(ctx, name.String())
+}
+
+// Remove removes a backup: its manifest, and only when that is gone its data. Cut off in between, it leaves data without
+// a manifest, which is no backup any more: RemoveData goes on.
+func (v *Vault) Remove(ctx context.Context, name Name) error {
+	if err := v.target.Delete(ctx, name.Manifest()); err != nil {
+		return err
+	}
+	return v.target.Delete(ctx, name.String())
+}
+
+// RemoveData removes data that has no manifest, and does nothing when there is one.
+func (v *Vault) RemoveData(ctx context.Context, name Name) error {
+	_, err := v.target.Stat(ctx, name.Manifest())
+	if err == nil {
+		return nil
+	}
+	if !isMissing(err) {
+		return err
+	}
 	return v.target.Delete(ctx, name.String())
 }
 

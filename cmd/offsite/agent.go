@@ -32,7 +32,6 @@ func agentCommand(config *string, std streams) *cobra.Command {
 			defer func() { err = errors.Join(err, a.Close()) }()
 			if !once {
 				o.Log.Info("watching", "version", version, "directories", len(o.Sources), "targets", len(o.Targets))
-				o.Log.Info("retention is not part of this version: nothing is ever removed from the targets")
 				return a.Run(cmd.Context())
 			}
 			s, err := a.Once(cmd.Context())
@@ -54,11 +53,17 @@ func limitMemory(budget int64) {
 func summarise(s agent.Summary, std streams) {
 	for _, r := range s.Targets {
 		fmt.Fprintf(std.err, "%s: %d delivered", r.Target, r.Delivered)
+		if r.Declined > 0 {
+			fmt.Fprintf(std.err, ", %d old ones not shipped since retention would remove them", r.Declined)
+		}
 		if r.Failed > 0 {
 			fmt.Fprintf(std.err, ", %d still owed", r.Failed)
 		}
 		if r.Lost > 0 {
 			fmt.Fprintf(std.err, ", %d changed or went away before they were delivered", r.Lost)
+		}
+		if r.Unpruned != nil {
+			fmt.Fprintf(std.err, ", retention failed: %v", r.Unpruned)
 		}
 		if r.Err != nil && (r.Failed > 0 || r.Lost > 0) {
 			fmt.Fprintf(std.err, " (%v)", r.Err)

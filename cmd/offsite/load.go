@@ -9,6 +9,7 @@ import (
 
 	"offsite/agent"
 	"offsite/agent/dump"
+	"offsite/agent/retention"
 	"offsite/agent/watch"
 	"offsite/configs"
 	"offsite/crypto"
@@ -31,6 +32,10 @@ func configChecks() configs.Checks {
 		},
 		Verifier: crypto.ParseVerifier,
 		Pattern:  dump.CheckPattern,
+		Age: func(s string) error {
+			_, err := retention.ParseDuration(s)
+			return err
+		},
 	}
 }
 
@@ -68,6 +73,9 @@ func agentOptions(c *configs.Config, log io.Writer) (agent.Options, error) {
 	if err != nil {
 		return agent.Options{}, err
 	}
+	for i := range targets {
+		targets[i].Policy = policies(c, c.Targets[i], zone)
+	}
 	return agent.Options{
 		Host: c.Host, Zone: zone, Sources: sources(c, zone),
 		Recipients: recipients, RecipientNames: c.Recipients, Signer: signer, Trusted: keys,
@@ -93,3 +101,21 @@ type quiet struct{}
 func (quiet) Started(string, string, int64) {}
 func (quiet) Sent(string, string, int64)    {}
 func (quiet) Ended(string, string, error)   {}
+
+// policies says what to keep of each series on a target.
+func policies(c *configs.Config, t configs.Target, zone *time.Location) func(series string) retention.Policy {
+	return func(series string) retention.Policy {
+		k := c.KeepFor(t, series)
+		p := retention.Policy{
+			Last: int(k.Last), Hourly: int(k.Hourly), Daily: int(k.Daily), Weekly: int(k.Weekly), Monthly: int(k.Monthly), Yearly: int(k.Yearly),
+			MinKeep: retention.DefaultMinKeep, Zone: zone,
+		}
+		if k.MinKeep != nil {
+			p.MinKeep = int(*k.MinKeep)
+		}
+		if k.Within != "" {
+			p.Within, _ = retention.ParseDuration(k.Within) // checked when the configuration was read
+		}
+		return p
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -58,4 +59,25 @@ func flip(ts *testscript.TestScript, neg bool, args []string) {
 func identity(ts *testscript.TestScript, neg bool, args []string) {
 	key := regexp.MustCompile(`AGE-SECRET-KEY-\S+`).FindString(ts.ReadFile("etc/offsite-recovery-kit.txt"))
 	ts.Check(os.WriteFile(ts.MkAbs("id.txt"), []byte(key+"\n"), 0o600))
+}
+
+// days PREFIX FIRST N: a dump for each of N days, at three in the morning, PREFIX_20060102_030000.sql.
+func days(ts *testscript.TestScript, neg bool, args []string) {
+	first, err := time.Parse(time.DateOnly, args[1])
+	ts.Check(err)
+	n, err := strconv.Atoi(args[2])
+	ts.Check(err)
+	for i := range n {
+		stamp := first.AddDate(0, 0, i).Format("20060102") + "_030000"
+		ts.Check(os.WriteFile(ts.MkAbs(args[0]+"_"+stamp+".sql"), []byte("dump of "+stamp), 0o600))
+	}
+}
+
+// count PATTERN N: so many files match.
+func count(ts *testscript.TestScript, neg bool, args []string) {
+	found, err := filepath.Glob(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if want, _ := strconv.Atoi(args[1]); len(found) != want {
+		ts.Fatalf("%d files match %s, want %d", len(found), args[0], want)
+	}
 }

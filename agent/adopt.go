@@ -1,0 +1,141 @@
+package agent
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"offsite/agent/journal"
+	"offsite/agent/retention"
+)
+
+// adoption decides which dumps of the past a target takes: with years of dumps in the directory at the first start, or
+// after the state was lost, only those that its retention would keep. A dump that is the newest of its series, as each
+// is that cron makes, is never asked about.
+type adoption struct {
+	mu     sync.Mutex
+	series map[string]*pastDumps // nil until it is needed
+}
+
+// pastDumps is one series as it would be if the target took all that it is owed.
+type pastDumps struct {
+	backups map[string]retention.Backup
+	stale   bool            // the plan does not know all of backups
+	removed map[string]bool // by the plan
+}
+
+func (p *pastDumps) add(b retention.Backup) {
+	if _, there := p.backups[b.Object]; !there {
+		p.backups[b.Object] = b
+		p.stale = true
+	}
+}
+
+// wants says whether the target would keep the dump if it had it now.
+func (w *worker) wants(ctx context.Context, d *journal.Dump) (bool, error) {
+	if !w.prunes() || w.target.Retention != Enforce || w.agent.isNewest(d) {
+		return true, nil
+	}
+	w.adoption.mu.Lock()
+	defer w.adoption.mu.Unlock()
+	if w.adoption.series == nil {
+		err := w.loadAdoption(ctx)
+		if mayNotLook(err) {
+			return true, nil // nor may retention remove anything
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+	p := w.adoption.of(d.Series)
+	p.add(candidate(d))
+	if p.stale {
+		var all []retention.Backup
+		for _, b := range p.backups {
+			all = append(all, b)
+		}
+		p.removed, p.stale = map[string]bool{}, false
+		for _, gone := range retention.Make(w.agent.Now(), w.target.Policy(d.Series), all).Remove {
+			p.removed[gone.Object] = true
+		}
+	}
+	return !p.removed[d.Object], nil
+}
+
+func (a *adoption) of(series string) *pastDumps {
+	p := a.series[series]
+	if p == nil {
+		p = &pastDumps{backups: map[string]retention.Backup{}}
+		a.series[series] = p
+	}
+	return p
+}
+
+// loadAdoption puts together what the target holds and what it is owed. The caller holds the lock.
+func (w *worker) loadAdoption(ctx context.Context) error {
+	h, err := w.history(ctx, "")
+	if err != nil {
+		return err
+	}
+	w.adoption.series = map[string]*pastDumps{}
+	for series, backups := range h.series {
+		for _, b := range backups {
+			w.adoption.of(series).add(b)
+		}
+	}
+	return w.agent.journal.EachOpen(func(d *journal.Dump) error {
+		if d.Targets[w.target.Name].State == journal.Owed {
+			w.adoption.of(d.Series).add(candidate(d))
+		}
+		return nil
+	})
+}
+
+// forget makes the next question look at the target again.
+func (a *adoption) forget() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.series = nil
+}
+
+func candidate(d *journal.Dump) retention.Backup {
+	return retention.Backup{Object: d.Object, Taken: d.Taken.Truncate(time.Second), Stored: d.File.Size, Suspect: d.Suspect}
+}
+
+// decline records that the target does not get the dump, since its retention would remove it at once.
+func (w *worker) decline(d *journal.Dump) error {
+	now, err := w.agent.journal.Update(d.ID, func(d *journal.Dump) {
+		d.Targets[w.target.Name] = journal.Delivery{State: journal.Declined, At: w.agent.Now(), Policy: w.target.Policy(d.Series).String()}
+	})
+	if err != nil {
+		return err
+	}
+	if !now.Open() {
+		w.agent.held.drop(d.ID)
+	}
+	w.log.Info("not shipped: retention would remove it at once", "dump", d.Path, "taken", d.Taken)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.result.Declined++
+	return nil
+}
+
+// newest remembers the newest dump of each series that is on this host.
+type newest struct {
+	mu    sync.Mutex
+	taken map[string]time.Time
+}
+
+func (n *newest) note(d *journal.Dump) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if t, known := n.taken[d.Series]; !known || d.Taken.After(t) {
+		n.taken[d.Series] = d.Taken
+	}
+}
+
+func (a *Agent) isNewest(d *journal.Dump) bool {
+	a.newest.mu.Lock()
+	defer a.newest.mu.Unlock()
+	return !d.Taken.Before(a.newest.taken[d.Series])
+}

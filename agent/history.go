@@ -1,0 +1,121 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"offsite/agent/dump"
+	"offsite/agent/journal"
+	"offsite/agent/retention"
+	"offsite/agent/vault"
+)
+
+// reading is how many manifests are read at once.
+const reading = 8
+
+// history is what the target holds of this host, as retention sees it: by series, and data that has no manifest.
+type history struct {
+	series  map[string][]retention.Backup
+	without []vault.Entry
+}
+
+// history lists one series of the target, or all of them. Manifests are read once; what they said is in the journal.
+// That a manifest cannot be read for lack of a connection is an error: a plan must not rest on half of the facts.
+func (w *worker) history(ctx context.Context, series string) (*history, error) {
+	entries := w.vault.List(ctx, w.agent.Host)
+	if series != "" {
+		entries = w.vault.ListSeries(ctx, w.agent.Host, series)
+	}
+	h := &history{series: map[string][]retention.Backup{}}
+	unread := map[string]vault.Entry{}
+	verdicts := map[string]journal.Verdict{}
+	for e, err := range entries {
+		if err != nil {
+			return nil, err
+		}
+		if !e.Manifest {
+			h.without = append(h.without, e)
+			continue
+		}
+		v, known, err := w.agent.journal.Verdict(w.target.Name, e.Name.String())
+		if err != nil {
+			return nil, err
+		}
+		if !known || v.Version != e.Version {
+			unread[e.Name.String()] = e
+			continue
+		}
+		h.add(e, v)
+	}
+	if err := w.judge(ctx, maps.Values(unread), verdicts); err != nil {
+		return nil, err
+	}
+	for _, object := range slices.Sorted(maps.Keys(verdicts)) {
+		h.add(unread[object], verdicts[object])
+	}
+	return h, w.agent.journal.SetVerdicts(w.target.Name, verdicts)
+}
+
+// add judges the data by what the listing says of it now.
+func (h *history) add(e vault.Entry, v journal.Verdict) {
+	b := retention.Backup{Object: e.Name.String(), Taken: e.Taken, Stored: max(0, e.Stored), Suspect: v.Suspect, Unsound: v.Unsound}
+	switch {
+	case v.Unsound != "":
+	case e.Stored < 0:
+		b.Unsound = "its data is missing"
+	case e.Stored != v.Stored:
+		b.Unsound = fmt.Sprintf("its data has %d bytes, its manifest says %d", e.Stored, v.Stored)
+	}
+	h.series[e.Series] = append(h.series[e.Series], b)
+}
+
+// judge reads manifests, several at once.
+func (w *worker) judge(ctx context.Context, entries iter.Seq[vault.Entry], verdicts map[string]journal.Verdict) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(reading)
+	var mu sync.Mutex
+	for e := range entries {
+		group.Go(func() error {
+			v, err := w.verdict(ctx, e)
+			if isMissing(err) {
+				return nil // removed since it was listed
+			}
+			if err != nil {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			verdicts[e.Name.String()] = v
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// verdict reads one manifest. That it is damaged or of a stranger is a verdict, not an error.
+func (w *worker) verdict(ctx context.Context, e vault.Entry) (journal.Verdict, error) {
+	m, _, err := w.vault.Manifest(ctx, e.Name)
+	switch {
+	case errors.Is(err, vault.ErrUntrusted):
+		return journal.Verdict{Version: e.Version, Unsound: "signed by a key that is not trusted here"}, nil
+	case errors.Is(err, vault.ErrIntegrity):
+		return journal.Verdict{Version: e.Version, Unsound: "its manifest is damaged or forged"}, nil
+	case err != nil:
+		return journal.Verdict{}, err
+	}
+	v := journal.Verdict{Version: e.Version, Stored: m.Stored}
+	if m.Health == dump.Suspect {
+		v.Suspect = m.HealthReason
+		if v.Suspect == "" {
+			v.Suspect = "no reason given"
+		}
+	}
+	return v, nil
+}

@@ -1,0 +1,290 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"offsite/agent/retention"
+	"offsite/agent/vault"
+)
+
+// Mode is what retention does on a target.
+type Mode string
+
+// The modes. With Report and Off another machine may prune, and this host's credentials need not allow it.
+const (
+	Enforce Mode = "enforce"
+	Report  Mode = "report"
+	Off     Mode = "off"
+)
+
+// abandonedAge is how old data without a manifest must be to count as an upload that nobody will finish.
+const abandonedAge = 7 * 24 * time.Hour
+
+// SeriesPlan is what retention would do to one series on one target.
+type SeriesPlan struct {
+	Target, Series string
+	*retention.Plan
+}
+
+// daily is how often retention looks at everything; a delivery makes it look at that series at once.
+const daily = 24 * time.Hour
+
+// tend applies retention as long as the agent runs: to all series at the start and once a day, and to each series that
+// got a dump. What fails is told, and tried again by the next of these.
+func (w *worker) tend(ctx context.Context) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		series := []string{""}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-timer.C:
+			timer.Reset(daily)
+		case <-w.news:
+			series = w.takeDelivered()
+		}
+		for _, s := range series {
+			if err := w.retain(ctx, s); err != nil && ctx.Err() == nil {
+				w.log.Warn("retention could not look at the target", "series", s, "err", err)
+			}
+		}
+	}
+}
+
+// gotDump notes that a series has a new backup.
+func (w *worker) gotDump(series string) {
+	w.mu.Lock()
+	w.delivered[series] = true
+	w.mu.Unlock()
+	select {
+	case w.news <- struct{}{}:
+	default: // it is known already that there is something
+	}
+}
+
+func (w *worker) takeDelivered() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	series := slices.Sorted(maps.Keys(w.delivered))
+	clear(w.delivered)
+	return series
+}
+
+// Plans plans for the target of that name, or all, and the series, or all. It removes nothing. What fails on one
+// target is part of the error; the plans of the others are there.
+func (a *Agent) Plans(ctx context.Context, target, series string) (plans []SeriesPlan, err error) {
+	var failed []error
+	for _, w := range a.workers {
+		if target != "" && target != w.target.Name {
+			continue
+		}
+		h, err := w.history(ctx, series)
+		if err != nil {
+			failed = append(failed, fmt.Errorf("target %s: %w", w.target.Name, err))
+			continue
+		}
+		plans = append(plans, w.plans(h)...)
+	}
+	return plans, errors.Join(failed...)
+}
+
+// Carry carries out a plan that a person has seen, held or not. It gives the number of backups that went.
+func (a *Agent) Carry(ctx context.Context, p SeriesPlan) (removed int, err error) {
+	for _, w := range a.workers {
+		if w.target.Name == p.Target {
+			return w.carry(ctx, p)
+		}
+	}
+	return 0, fmt.Errorf("there is no target %s", p.Target)
+}
+
+func (w *worker) plans(h *history) (plans []SeriesPlan) {
+	for _, series := range slices.Sorted(maps.Keys(h.series)) {
+		policy := w.target.Policy(series)
+		plans = append(plans, SeriesPlan{w.target.Name, series, retention.Make(w.agent.Now(), policy, h.series[series])})
+	}
+	return plans
+}
+
+// prunes says whether retention has anything to say about the target.
+func (w *worker) prunes() bool { return w.target.Policy != nil && w.target.Retention != Off }
+
+// retain brings one series of the target, or all of them, to what the policy says.
+func (w *worker) retain(ctx context.Context, series string) error {
+	w.retaining.Lock()
+	defer w.retaining.Unlock()
+	w.adoption.forget()
+	if err := w.finishRemovals(ctx); err != nil {
+		return err
+	}
+	h, err := w.history(ctx, series)
+	if err != nil {
+		return err
+	}
+	for _, p := range w.plans(h) {
+		if err := w.apply(ctx, p); err != nil {
+			return err
+		}
+	}
+	return w.sweep(ctx, h.without)
+}
+
+// apply does what the mode and the plan allow.
+func (w *worker) apply(ctx context.Context, p SeriesPlan) error {
+	if len(p.Remove) == 0 {
+		w.toldHeld(p.Series, "")
+		return nil
+	}
+	log := w.log.With("series", p.Series, "keep", len(p.Keep), "remove", len(p.Remove))
+	switch {
+	case p.Held != "":
+		if w.toldHeld(p.Series, p.Held) {
+			log.Warn("retention is held: nothing is removed until a person confirms by `offsite prune --confirm`", "reason", p.Held)
+		}
+		return nil
+	case w.target.Retention == Report:
+		log.Info("retention would remove", "bytes", humanize.IBytes(uint64(p.Frees())))
+		return nil
+	}
+	removed, err := w.carry(ctx, p)
+	if removed > 0 {
+		log.Info("retention removed", "removed", removed)
+	}
+	return err
+}
+
+// toldHeld notes why a series is held, and says whether that is news.
+func (w *worker) toldHeld(series, why string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	news := w.heldFor[series] != why
+	w.heldFor[series] = why
+	return news
+}
+
+// carry removes what the plan says, once what is to stay has been seen on the target again.
+func (w *worker) carry(ctx context.Context, p SeriesPlan) (removed int, err error) {
+	if len(p.Remove) == 0 {
+		return 0, nil
+	}
+	if err := w.prove(ctx, p); err != nil {
+		return 0, fmt.Errorf("series %s: nothing was removed, since what is to stay could not be seen: %w", p.Series, err)
+	}
+	var doomed []string
+	for _, d := range p.Remove {
+		doomed = append(doomed, d.Object)
+	}
+	if err := w.agent.journal.Doom(w.target.Name, doomed); err != nil {
+		return 0, err
+	}
+	for _, d := range slices.Backward(p.Remove) { // oldest first
+		name, err := vault.Parse(d.Object)
+		if err != nil {
+			return removed, err
+		}
+		if err := w.vault.Remove(ctx, name); mayNotLook(err) {
+			w.retained(d.Object, err)
+		} else if err != nil {
+			return removed, err
+		} else {
+			removed++
+		}
+		if err := w.agent.journal.Gone(w.target.Name, d.Object); err != nil {
+			return removed, err
+		}
+	}
+	return removed, nil
+}
+
+// proofs is how many of the newest backups that stay are looked at before anything goes.
+const proofs = 3
+
+// prove reads the manifests of the newest healthy backups that stay, and sees their data.
+func (w *worker) prove(ctx context.Context, p SeriesPlan) error {
+	seen := 0
+	for _, d := range p.Keep {
+		if d.Unsound != "" || d.Suspect != "" || d.Taken.After(w.agent.Now().Add(retention.FutureSlack)) {
+			continue
+		}
+		name, err := vault.Parse(d.Object)
+		if err != nil {
+			return err
+		}
+		m, _, err := w.vault.Manifest(ctx, name)
+		if err != nil {
+			return err
+		}
+		whole, err := w.vault.HasData(ctx, name, m.Stored)
+		if err != nil {
+			return err
+		}
+		if !whole {
+			return fmt.Errorf("%s: %w: its data is not what its manifest says", d.Object, vault.ErrIntegrity)
+		}
+		if seen++; seen == proofs {
+			return nil
+		}
+	}
+	if seen == 0 {
+		return errors.New("no healthy backup stays")
+	}
+	return nil
+}
+
+// retained: the target does not let the backup go, by a lock or for lack of a right. That is told once.
+func (w *worker) retained(object string, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.denied[object] {
+		w.denied[object] = true
+		w.log.Info("the target keeps a backup that retention would remove", "object", object, "reason", err)
+	}
+}
+
+// finishRemovals goes on with removals that a crash cut off: data whose manifest is gone.
+func (w *worker) finishRemovals(ctx context.Context) error {
+	doomed, err := w.agent.journal.Doomed(w.target.Name)
+	if err != nil || len(doomed) == 0 {
+		return err
+	}
+	for _, object := range doomed {
+		name, err := vault.Parse(object)
+		if err != nil {
+			return err
+		}
+		if err := w.vault.RemoveData(ctx, name); err != nil && !mayNotLook(err) {
+			return err
+		}
+	}
+	return w.agent.journal.Gone(w.target.Name, doomed...)
+}
+
+// sweep removes data without a manifest that is too old to be an upload under way, and not one of ours that is owed.
+func (w *worker) sweep(ctx context.Context, without []vault.Entry) error {
+	for _, e := range without {
+		d, err := w.agent.journal.ByID(e.ID)
+		if err != nil {
+			return err
+		}
+		now := w.agent.Now()
+		if d != nil && d.Open() || now.Sub(e.Modified) < abandonedAge || now.Sub(e.Taken) < abandonedAge || w.target.Retention != Enforce {
+			continue
+		}
+		err = w.vault.RemoveData(ctx, e.Name)
+		if err != nil && !mayNotLook(err) {
+			return err
+		}
+		if err == nil {
+			w.log.Info("removed an upload that nobody finished", "object", e.Name.String(), "stored", e.Modified)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,102 @@
+package configs
+
+import (
+	"fmt"
+	"path"
+	"slices"
+)
+
+// Keep is how many backups stay, by period. What is not named is 0: a keep that is written replaces the default as a
+// whole.
+type Keep struct {
+	Last    Count `yaml:"last"`
+	Hourly  Count `yaml:"hourly"`
+	Daily   Count `yaml:"daily"`
+	Weekly  Count `yaml:"weekly"`
+	Monthly Count `yaml:"monthly"`
+	Yearly  Count `yaml:"yearly"`
+	// Within keeps all that are younger, such as 30d; empty: no such rule.
+	Within string `yaml:"within"`
+	// MinKeep of the newest stay in any case; nil: 3.
+	MinKeep *Count `yaml:"min_keep"`
+}
+
+// SeriesKeep is an exception for some series.
+type SeriesKeep struct {
+	// Match is a pattern of the series' name as path.Match has it: * does not go past a slash.
+	Match string `yaml:"match"`
+	// Targets are the names of those for which it holds; empty: all.
+	Targets []string `yaml:"targets"`
+	Keep    *Keep    `yaml:"keep"`
+}
+
+// DefaultKeep is what is kept unless something is said.
+func DefaultKeep() *Keep {
+	return &Keep{Daily: 7, Weekly: 4, Monthly: 12, Yearly: Forever}
+}
+
+// KeepFor is the policy for a series on a target: the first fitting exception, else the target's, else the general one.
+func (c *Config) KeepFor(t Target, series string) *Keep {
+	for _, s := range c.Series {
+		fits, _ := path.Match(s.Match, series)
+		if fits && (len(s.Targets) == 0 || slices.Contains(s.Targets, t.Name)) {
+			return s.Keep
+		}
+	}
+	if t.Keep != nil {
+		return t.Keep
+	}
+	return c.Keep
+}
+
+func (c *Config) fillKeep() {
+	if c.Keep == nil {
+		c.Keep = DefaultKeep()
+	}
+	for i := range c.Targets {
+		if c.Targets[i].Retention == "" {
+			c.Targets[i].Retention = "enforce"
+		}
+	}
+}
+
+// keeps notes what is wrong with the policies.
+func (v *validator) keeps(c *Config) {
+	v.keep("keep", c.Keep)
+	for _, t := range c.Targets {
+		key := "targets." + t.Name
+		v.keep(key+".keep", t.Keep)
+		if !slices.Contains([]string{"", "enforce", "report", "off"}, t.Retention) {
+			v.wrong(key+".retention", "%q should be enforce, report (say what would go) or off", t.Retention)
+		}
+	}
+	for i, s := range c.Series {
+		key := fmt.Sprintf("series[%d]", i)
+		if _, err := path.Match(s.Match, ""); err != nil || s.Match == "" {
+			v.wrong(key+".match", "%q is not a pattern; write the name of a series, or one such as shop*", s.Match)
+		}
+		if s.Keep == nil {
+			v.wrong(key, "has no keep; write what is to be kept of these series")
+		}
+		v.keep(key+".keep", s.Keep)
+		for n, name := range s.Targets {
+			if !slices.ContainsFunc(c.Targets, func(t Target) bool { return t.Name == name }) {
+				v.wrong(fmt.Sprintf("%s.targets[%d]", key, n), "there is no target %q", name)
+			}
+		}
+	}
+}
+
+func (v *validator) keep(key string, k *Keep) {
+	if k == nil {
+		return
+	}
+	if k.Within != "" && v.checks.Age != nil {
+		if err := v.checks.Age(k.Within); err != nil {
+			v.wrong(key+".within", "%q %v", k.Within, err)
+		}
+	}
+	if k.MinKeep != nil && (*k.MinKeep < 1) {
+		v.wrong(key+".min_keep", "should be 1 or more: the newest backup always stays")
+	}
+}
