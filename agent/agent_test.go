@@ -21,6 +21,7 @@ import (
 
 	"offsite/agent"
 	"offsite/agent/dump"
+	"offsite/agent/retention"
 	"offsite/agent/vault"
 	"offsite/agent/watch"
 	"offsite/crypto"
@@ -40,11 +41,13 @@ type host struct {
 	trusted  *crypto.Verifiers
 	a, b     *mem.Target
 	block    int64
+	policy   func(string) retention.Policy // of target a; nil: no retention
+	mode     agent.Mode
 }
 
 func newHost(t *testing.T) *host {
 	t.Helper()
-	h := &host{t: t, dumps: t.TempDir(), state: t.TempDir(), a: mem.New(), b: mem.New(), block: 64 << 10}
+	h := &host{t: t, dumps: t.TempDir(), state: t.TempDir(), a: mem.New(), b: mem.New(), block: 64 << 10, mode: agent.Enforce}
 	var err error
 	if h.identity, err = age.GenerateX25519Identity(); err != nil {
 		t.Fatal(err)
@@ -79,7 +82,7 @@ func (h *host) start() *agent.Agent {
 		Sources:    []agent.Source{{Dir: watch.Dir{Path: h.dumps, Settle: 10 * time.Millisecond}, Rules: dump.Rules{Zone: time.UTC}}},
 		Recipients: []age.Recipient{h.identity.Recipient()}, RecipientNames: []string{h.identity.Recipient().String()},
 		Signer: h.signer, Trusted: h.trusted,
-		Targets: []agent.Target{{Name: "a", Location: "mem:a", Target: h.a.Handle()}, {Name: "b", Location: "mem:b", Target: h.b.Handle()}},
+		Targets: []agent.Target{{Name: "a", Location: "mem:a", Target: h.a.Handle(), Policy: h.policy, Retention: h.mode}, {Name: "b", Location: "mem:b", Target: h.b.Handle()}},
 		State:   h.state, Journal: "journal.db", Memory: 1 << 20, BlockSize: h.block, Program: "test",
 		Now: time.Now, Log: slog.New(slog.NewTextHandler(log, nil)), Observer: silent{},
 	})
