@@ -8,8 +8,12 @@ import (
 	"testing"
 	"time"
 
+	client "github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+
 	"offsite/providers"
 	"offsite/providers/minio"
+	"offsite/providers/multipart"
 	"offsite/providers/targettest"
 	"offsite/test/servers"
 )
@@ -49,9 +53,34 @@ func awake(t *testing.T, s *servers.S3) {
 func contract(t *testing.T, s *servers.S3) {
 	awake(t, s)
 	targettest.Run(t, targettest.Config{
-		Open:  func(t testing.TB) providers.Target { return open(t, config(s)) },
-		Block: 5 << 20,
+		Open:      func(t testing.TB) providers.Target { return open(t, config(s)) },
+		Block:     5 << 20,
+		Leftovers: func(t testing.TB, name string) []string { return leftovers(t, s, name) },
 	})
+}
+
+// leftovers are the unfinished uploads, as the owner of the bucket sees them. (MinIO lists them by the exact key only.)
+func leftovers(t testing.TB, s *servers.S3, name string) (ids []string) {
+	t.Helper()
+	transport, err := multipart.Transport(s.CAFile, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer transport.CloseIdleConnections()
+	owner, err := client.NewCore(strings.TrimPrefix(strings.TrimPrefix(s.Endpoint, "http://"), "https://"), &client.Options{
+		Creds: credentials.NewStaticV4(s.AccessKey, s.SecretKey, ""), Secure: s.CAFile != "", Transport: transport,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := owner.ListMultipartUploads(t.Context(), s.Bucket, "some/prefix/"+name, "", "", "", 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, u := range found.Uploads {
+		ids = append(ids, u.UploadID)
+	}
+	return ids
 }
 
 func TestContractOnMinIO(t *testing.T)        { contract(t, servers.MinIO(t, false)) }

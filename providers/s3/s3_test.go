@@ -4,11 +4,17 @@ import (
 	"errors"
 	"io/fs"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	client "github.com/aws/aws-sdk-go-v2/service/s3"
+
 	"offsite/providers"
+	"offsite/providers/multipart"
 	"offsite/providers/s3"
 	"offsite/providers/targettest"
 	"offsite/test/servers"
@@ -49,9 +55,32 @@ func awake(t *testing.T, s *servers.S3) {
 func contract(t *testing.T, s *servers.S3) {
 	awake(t, s)
 	targettest.Run(t, targettest.Config{
-		Open:  func(t testing.TB) providers.Target { return open(t, config(s)) },
-		Block: 5 << 20,
+		Open:      func(t testing.TB) providers.Target { return open(t, config(s)) },
+		Block:     5 << 20,
+		Leftovers: func(t testing.TB, name string) []string { return leftovers(t, s, name) },
 	})
+}
+
+// leftovers are the unfinished uploads, as the owner of the bucket sees them. (MinIO lists them by the exact key only.)
+func leftovers(t testing.TB, s *servers.S3, name string) (ids []string) {
+	t.Helper()
+	transport, err := multipart.Transport(s.CAFile, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer transport.CloseIdleConnections()
+	owner := client.New(client.Options{
+		BaseEndpoint: &s.Endpoint, Region: "us-east-1", UsePathStyle: true, HTTPClient: &http.Client{Transport: transport},
+		Credentials: credentials.NewStaticCredentialsProvider(s.AccessKey, s.SecretKey, ""),
+	})
+	found, err := owner.ListMultipartUploads(t.Context(), &client.ListMultipartUploadsInput{Bucket: &s.Bucket, Prefix: aws.String("some/prefix/" + name)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, u := range found.Uploads {
+		ids = append(ids, *u.UploadId)
+	}
+	return ids
 }
 
 func TestContractOnMinIO(t *testing.T)        { contract(t, servers.MinIO(t, false)) }
