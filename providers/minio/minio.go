@@ -101,13 +101,13 @@ func (t *Target) Put(ctx context.Context, name string, src providers.Source) err
 	if err == nil {
 		err = multipart.Put(ctx, (*store)(t), t.prefix+name, src)
 	}
-	return t.wrap(ctx, "put", name, err)
+	return multipart.Wrap(ctx, "put", name, err)
 }
 
 // Get is part of providers.Target.
 func (t *Target) Get(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error) {
 	if err := t.ready(ctx, name); err != nil {
-		return nil, t.wrap(ctx, "get", name, err)
+		return nil, multipart.Wrap(ctx, "get", name, err)
 	}
 	if length == 0 {
 		if _, err := t.Stat(ctx, name); err != nil {
@@ -128,9 +128,9 @@ func (t *Target) Get(ctx context.Context, name string, offset, length int64) (io
 		return http.NoBody, nil
 	}
 	if err != nil {
-		return nil, t.wrap(ctx, "get", name, translate(err))
+		return nil, multipart.Wrap(ctx, "get", name, translate(err))
 	}
-	return &reader{body, func(err error) error { return t.wrap(ctx, "get", name, err) }}, nil
+	return &reader{body, func(err error) error { return multipart.Wrap(ctx, "get", name, err) }}, nil
 }
 
 // reader gives the errors of a body the contract's form.
@@ -150,11 +150,11 @@ func (r *reader) Read(p []byte) (int, error) {
 // Stat is part of providers.Target.
 func (t *Target) Stat(ctx context.Context, name string) (providers.Object, error) {
 	if err := t.ready(ctx, name); err != nil {
-		return providers.Object{}, t.wrap(ctx, "stat", name, err)
+		return providers.Object{}, multipart.Wrap(ctx, "stat", name, err)
 	}
 	info, err := t.core.StatObject(ctx, t.bucket, t.prefix+name, minio.StatObjectOptions{})
 	if err != nil {
-		return providers.Object{}, t.wrap(ctx, "stat", name, translate(err))
+		return providers.Object{}, multipart.Wrap(ctx, "stat", name, translate(err))
 	}
 	return providers.Object{Name: name, Size: info.Size, Modified: info.LastModified}, nil
 }
@@ -163,12 +163,12 @@ func (t *Target) Stat(ctx context.Context, name string) (providers.Object, error
 func (t *Target) List(ctx context.Context, prefix string) iter.Seq2[providers.Object, error] {
 	return func(yield func(providers.Object, error) bool) {
 		if t.closed.Load() {
-			yield(providers.Object{}, t.wrap(ctx, "list", prefix, fs.ErrClosed))
+			yield(providers.Object{}, multipart.Wrap(ctx, "list", prefix, fs.ErrClosed))
 			return
 		}
 		for o := range t.core.ListObjectsIter(ctx, t.bucket, minio.ListObjectsOptions{Prefix: t.prefix + prefix, Recursive: true}) {
 			if o.Err != nil {
-				yield(providers.Object{}, t.wrap(ctx, "list", prefix, translate(o.Err)))
+				yield(providers.Object{}, multipart.Wrap(ctx, "list", prefix, translate(o.Err)))
 				return
 			}
 			if !yield(providers.Object{Name: strings.TrimPrefix(o.Key, t.prefix), Size: o.Size, Modified: o.LastModified}, nil) {
@@ -176,7 +176,7 @@ func (t *Target) List(ctx context.Context, prefix string) iter.Seq2[providers.Ob
 			}
 		}
 		if err := ctx.Err(); err != nil {
-			yield(providers.Object{}, t.wrap(ctx, "list", prefix, err))
+			yield(providers.Object{}, multipart.Wrap(ctx, "list", prefix, err))
 		}
 	}
 }
@@ -187,11 +187,13 @@ func (t *Target) Delete(ctx context.Context, name string) error {
 	if err == nil {
 		err = translate(t.core.RemoveObject(ctx, t.bucket, t.prefix+name, minio.RemoveObjectOptions{}))
 	}
-	if err == nil || errors.Is(err, fs.ErrNotExist) {
+	if err == nil || isMissing(err) {
 		err = multipart.Tidy(ctx, (*store)(t), t.prefix+name)
 	}
-	return t.wrap(ctx, "delete", name, err)
+	return multipart.Wrap(ctx, "delete", name, err)
 }
+
+func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 
 // Close is part of providers.Target.
 func (t *Target) Close() error {

@@ -87,6 +87,15 @@ func TestContractOnMinIO(t *testing.T)        { contract(t, servers.MinIO(t, fal
 func TestContractOnMinIOWithTLS(t *testing.T) { contract(t, servers.MinIO(t, true)) }
 func TestContractOnVersityGW(t *testing.T)    { contract(t, servers.VersityGW(t)) }
 
+func TestHostileServers(t *testing.T) {
+	targettest.RunS3(t, func(t testing.TB, endpoint string, idle time.Duration) providers.Target {
+		return open(t, minio.Config{
+			Endpoint: endpoint, Bucket: "backups", PathStyle: true, IdleTimeout: idle,
+			AccessKey: providers.NewSecret("a"), SecretKey: providers.NewSecret("b"),
+		})
+	})
+}
+
 func TestWhatAPersonMustMend(t *testing.T) {
 	s := servers.MinIO(t, true)
 	awake(t, s)

@@ -9,6 +9,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -126,13 +127,13 @@ func (t *Target) Put(ctx context.Context, name string, src providers.Source) err
 	if err == nil {
 		err = multipart.Put(ctx, (*store)(t), t.prefix+name, src)
 	}
-	return t.wrap(ctx, "put", name, err)
+	return multipart.Wrap(ctx, "put", name, err)
 }
 
 // Get is part of providers.Target.
 func (t *Target) Get(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error) {
 	if err := t.ready(ctx, name); err != nil {
-		return nil, t.wrap(ctx, "get", name, err)
+		return nil, multipart.Wrap(ctx, "get", name, err)
 	}
 	if length == 0 {
 		if _, err := t.Stat(ctx, name); err != nil {
@@ -152,9 +153,9 @@ func (t *Target) Get(ctx context.Context, name string, offset, length int64) (io
 		return http.NoBody, nil
 	}
 	if err != nil {
-		return nil, t.wrap(ctx, "get", name, translate(err))
+		return nil, multipart.Wrap(ctx, "get", name, translate(err))
 	}
-	return &reader{out.Body, func(err error) error { return t.wrap(ctx, "get", name, err) }}, nil
+	return &reader{out.Body, func(err error) error { return multipart.Wrap(ctx, "get", name, err) }}, nil
 }
 
 // reader gives the errors of a body the contract's form.
@@ -174,11 +175,11 @@ func (r *reader) Read(p []byte) (int, error) {
 // Stat is part of providers.Target.
 func (t *Target) Stat(ctx context.Context, name string) (providers.Object, error) {
 	if err := t.ready(ctx, name); err != nil {
-		return providers.Object{}, t.wrap(ctx, "stat", name, err)
+		return providers.Object{}, multipart.Wrap(ctx, "stat", name, err)
 	}
 	out, err := t.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &t.cfg.Bucket, Key: aws.String(t.prefix + name)})
 	if err != nil {
-		return providers.Object{}, t.wrap(ctx, "stat", name, translate(err))
+		return providers.Object{}, multipart.Wrap(ctx, "stat", name, translate(err))
 	}
 	return providers.Object{Name: name, Size: aws.ToInt64(out.ContentLength), Modified: aws.ToTime(out.LastModified)}, nil
 }
@@ -187,14 +188,14 @@ func (t *Target) Stat(ctx context.Context, name string) (providers.Object, error
 func (t *Target) List(ctx context.Context, prefix string) iter.Seq2[providers.Object, error] {
 	return func(yield func(providers.Object, error) bool) {
 		if t.closed.Load() {
-			yield(providers.Object{}, t.wrap(ctx, "list", prefix, fs.ErrClosed))
+			yield(providers.Object{}, multipart.Wrap(ctx, "list", prefix, fs.ErrClosed))
 			return
 		}
 		pages := s3.NewListObjectsV2Paginator(t.client, &s3.ListObjectsV2Input{Bucket: &t.cfg.Bucket, Prefix: aws.String(t.prefix + prefix)})
 		for pages.HasMorePages() {
 			page, err := pages.NextPage(ctx)
 			if err != nil {
-				yield(providers.Object{}, t.wrap(ctx, "list", prefix, translate(err)))
+				yield(providers.Object{}, multipart.Wrap(ctx, "list", prefix, translate(err)))
 				return
 			}
 			for _, o := range page.Contents {
@@ -216,7 +217,7 @@ func (t *Target) Delete(ctx context.Context, name string) error {
 			err = multipart.Tidy(ctx, (*store)(t), t.prefix+name)
 		}
 	}
-	return t.wrap(ctx, "delete", name, err)
+	return multipart.Wrap(ctx, "delete", name, err)
 }
 
 // Close is part of providers.Target.
@@ -233,5 +234,7 @@ func hashed(sum [32]byte) func(*s3.Options) {
 	})
 	return s3.WithAPIOptions(func(s *middleware.Stack) error { return s.Initialize.Add(set, middleware.Before) })
 }
+
+func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 
 func base64Sum(sum [32]byte) *string { return aws.String(base64.StdEncoding.EncodeToString(sum[:])) }

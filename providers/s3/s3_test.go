@@ -5,6 +5,8 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -87,6 +89,15 @@ func TestContractOnMinIO(t *testing.T)        { contract(t, servers.MinIO(t, fal
 func TestContractOnMinIOWithTLS(t *testing.T) { contract(t, servers.MinIO(t, true)) }
 func TestContractOnVersityGW(t *testing.T)    { contract(t, servers.VersityGW(t)) }
 
+func TestHostileServers(t *testing.T) {
+	targettest.RunS3(t, func(t testing.TB, endpoint string, idle time.Duration) providers.Target {
+		return open(t, s3.Config{
+			Endpoint: endpoint, Bucket: "backups", PathStyle: true, IdleTimeout: idle,
+			AccessKey: providers.NewSecret("a"), SecretKey: providers.NewSecret("b"),
+		})
+	})
+}
+
 func TestWhatAPersonMustMend(t *testing.T) {
 	s := servers.MinIO(t, true)
 	awake(t, s)
@@ -146,4 +157,33 @@ func TestEncryptionThatTheServerIgnoresIsAnError(t *testing.T) {
 			t.Errorf("%d bytes: %v", size, err)
 		}
 	}
+}
+
+// "Not found" is what the services say that are asked for credentials, too, and the file system.
+func TestMissingCredentialsAreNoMissingObject(t *testing.T) {
+	nowhere := filepath.Join(t.TempDir(), "missing")
+	metadata := httptest.NewServer(http.NotFoundHandler())
+	defer metadata.Close()
+	for _, key := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"} {
+		t.Setenv(key, "")
+	}
+	t.Setenv("AWS_CONFIG_FILE", nowhere)
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", nowhere)
+	t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", metadata.URL)
+	cfg := s3.Config{Endpoint: "http://127.0.0.1:1", Bucket: "backups", PathStyle: true}
+
+	t.Run("an instance without a role", func(t *testing.T) {
+		_, err := open(t, cfg).Stat(t.Context(), "x")
+		if err == nil || errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "404") {
+			t.Errorf("%v", err)
+		}
+	})
+	t.Run("a token file that is missing", func(t *testing.T) {
+		t.Setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/backup")
+		t.Setenv("AWS_WEB_IDENTITY_TOKEN_FILE", nowhere)
+		_, err := open(t, cfg).Stat(t.Context(), "x")
+		if err == nil || errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), nowhere) {
+			t.Errorf("%v", err)
+		}
+	})
 }
