@@ -127,8 +127,11 @@ func (t *Target) Get(ctx context.Context, name string, offset, length int64) (io
 	if minio.ToErrorResponse(err).Code == "InvalidRange" {
 		return http.NoBody, nil
 	}
+	if err = translate(err); isMissing(err) {
+		err = t.missing(ctx, err)
+	}
 	if err != nil {
-		return nil, multipart.Wrap(ctx, "get", name, translate(err))
+		return nil, multipart.Wrap(ctx, "get", name, err)
 	}
 	return &reader{body, func(err error) error { return multipart.Wrap(ctx, "get", name, err) }}, nil
 }
@@ -153,8 +156,11 @@ func (t *Target) Stat(ctx context.Context, name string) (providers.Object, error
 		return providers.Object{}, multipart.Wrap(ctx, "stat", name, err)
 	}
 	info, err := t.core.StatObject(ctx, t.bucket, t.prefix+name, minio.StatObjectOptions{})
+	if err = translate(err); isMissing(err) {
+		err = t.missing(ctx, err)
+	}
 	if err != nil {
-		return providers.Object{}, multipart.Wrap(ctx, "stat", name, translate(err))
+		return providers.Object{}, multipart.Wrap(ctx, "stat", name, err)
 	}
 	return providers.Object{Name: name, Size: info.Size, Modified: info.LastModified}, nil
 }

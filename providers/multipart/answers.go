@@ -76,6 +76,19 @@ func statusMeaning(status int) (remedy string, kind error) {
 	return "", nil
 }
 
+// Missing decides what it means that an object is not there: object is that error, and bucket what the store answers
+// when asked for the bucket, for a 404 without a body does not say which of the two is missing. Credentials that may
+// not ask for the bucket have to take it as it is.
+func Missing(object, bucket error) error {
+	switch {
+	case bucket == nil, errors.Is(bucket, fs.ErrPermission):
+		return object
+	case errors.Is(bucket, fs.ErrNotExist):
+		return &refusal{providers.ErrPermanent, "", fmt.Errorf("there is no such bucket: %v; check bucket, region and endpoint", bucket)}
+	}
+	return bucket
+}
+
 // Wrap gives every error of a target its form.
 func Wrap(ctx context.Context, op, name string, err error) error {
 	if err == nil {

@@ -1,9 +1,11 @@
 package s3
 
 import (
+	"context"
 	"errors"
 	"net/http"
 
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
@@ -35,4 +37,13 @@ func translate(err error) error {
 func aboutCredentials(err error) bool {
 	var call, within *smithy.OperationError
 	return errors.As(err, &call) && errors.As(call.Err, &within)
+}
+
+// missing makes sure that it is the object that is missing and not the bucket, unless the store has said so.
+func (t *Target) missing(ctx context.Context, object error) error {
+	if code(object) == "NoSuchKey" {
+		return object
+	}
+	_, err := t.client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &t.cfg.Bucket})
+	return multipart.Missing(object, translate(err))
 }

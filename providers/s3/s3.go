@@ -152,8 +152,11 @@ func (t *Target) Get(ctx context.Context, name string, offset, length int64) (io
 	if code(err) == "InvalidRange" {
 		return http.NoBody, nil
 	}
+	if err = translate(err); isMissing(err) {
+		err = t.missing(ctx, err)
+	}
 	if err != nil {
-		return nil, multipart.Wrap(ctx, "get", name, translate(err))
+		return nil, multipart.Wrap(ctx, "get", name, err)
 	}
 	return &reader{out.Body, func(err error) error { return multipart.Wrap(ctx, "get", name, err) }}, nil
 }
@@ -178,8 +181,11 @@ func (t *Target) Stat(ctx context.Context, name string) (providers.Object, error
 		return providers.Object{}, multipart.Wrap(ctx, "stat", name, err)
 	}
 	out, err := t.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &t.cfg.Bucket, Key: aws.String(t.prefix + name)})
+	if err = translate(err); isMissing(err) {
+		err = t.missing(ctx, err)
+	}
 	if err != nil {
-		return providers.Object{}, multipart.Wrap(ctx, "stat", name, translate(err))
+		return providers.Object{}, multipart.Wrap(ctx, "stat", name, err)
 	}
 	return providers.Object{Name: name, Size: aws.ToInt64(out.ContentLength), Modified: aws.ToTime(out.LastModified)}, nil
 }

@@ -7,7 +7,9 @@ import (
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,6 +27,7 @@ func RunS3(t *testing.T, open OpenS3) {
 		test func(OpenS3, *testing.T)
 	}{
 		{"every answer has its kind", OpenS3.answers},
+		{"an object is not missing when its bucket is", OpenS3.missingBucket},
 		{"a server that stops in the middle of an object ends the read", OpenS3.stallingGet},
 		{"a server that stops in the middle of reading ends the put", OpenS3.stallingPut},
 		{"an object that breaks off is not a short object", OpenS3.breakingGet},
@@ -81,6 +84,7 @@ var answers = []struct {
 	{403, "InvalidAccessKeyId", fs.ErrPermission, fs.ErrPermission},
 	{403, "RequestTimeTooSkewed", providers.ErrPermanent, fs.ErrPermission},
 	{403, "SignatureDoesNotMatch", fs.ErrPermission, fs.ErrPermission},
+	{404, "NoSuchBucket", providers.ErrPermanent, providers.ErrPermanent},
 	{405, "MethodNotAllowed", providers.ErrPermanent, providers.ErrPermanent},
 	{408, "RequestTimeout", nil, nil},
 	{409, "OperationAborted", nil, nil},
@@ -145,6 +149,56 @@ func wantKind(t testing.TB, what string, err, kind error) {
 	if !errors.As(err, new(*providers.Error)) {
 		t.Errorf("%s: %#v, want a *providers.Error", what, err)
 	}
+}
+
+// The answer to HEAD has no body that could say what is missing.
+func (open OpenS3) missingBucket(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		code   string // of the answer to GET, empty: it has no body either
+		bucket int    // the status of the bucket itself
+		kind   error
+	}{
+		{"the bucket is there", "NoSuchKey", 200, fs.ErrNotExist},
+		{"the bucket is there, and no body", "", 200, fs.ErrNotExist},
+		{"the bucket is missing", "NoSuchBucket", 404, providers.ErrPermanent},
+		{"the bucket is missing, and no body", "", 404, providers.ErrPermanent},
+		{"credentials may not ask for the bucket", "NoSuchKey", 403, fs.ErrNotExist},
+		{"the server fails meanwhile, and no body", "", 503, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			var asked atomic.Int32
+			server := serve(t, func(w http.ResponseWriter, r *http.Request, _ <-chan struct{}) {
+				switch {
+				case strings.Trim(r.URL.Path, "/") == "backups":
+					asked.Add(1)
+					w.WriteHeader(c.bucket)
+				case c.code == "":
+					w.WriteHeader(http.StatusNotFound)
+				default:
+					refuse(w, http.StatusNotFound, c.code)
+				}
+			})
+			target := open(t, server.URL, unhurried)
+			_, err := target.Stat(t.Context(), "x")
+			wantKind(t, "stat", err, c.kind)
+			if n := asked.Load(); n > 1 && c.bucket < 500 {
+				t.Errorf("Stat asked for the bucket %d times", n)
+			}
+			_, err = target.Get(t.Context(), "x", 0, -1)
+			wantKind(t, "get", err, c.kind)
+			_, err = target.Get(t.Context(), "x", 0, 0)
+			wantKind(t, "get of nothing", err, c.kind)
+		})
+	}
+	// Where no object is asked for, "not found" is about the bucket or the address.
+	server := serve(t, func(w http.ResponseWriter, r *http.Request, _ <-chan struct{}) { http.NotFound(w, r) })
+	target := open(t, server.URL, unhurried)
+	wantKind(t, "put", target.Put(t.Context(), "x", providers.Bytes([]byte("x"))), providers.ErrPermanent)
+	wantKind(t, "put in blocks", target.Put(t.Context(), "x", NewSource(1, 10, 5)), providers.ErrPermanent)
+	wantKind(t, "delete", target.Delete(t.Context(), "x"), providers.ErrPermanent)
+	wantKind(t, "list", listError(t, target), providers.ErrPermanent)
 }
 
 // short is an idle time that the tests of stalling servers wait for.
