@@ -123,12 +123,17 @@ func (t *Target) Get(ctx context.Context, name string, offset, length int64) (io
 	case offset > 0:
 		opts.Set("Range", fmt.Sprintf("bytes=%d-", offset))
 	}
-	body, _, _, err := t.core.GetObject(ctx, t.bucket, t.prefix+name, opts)
+	body, _, header, err := t.core.GetObject(ctx, t.bucket, t.prefix+name, opts)
 	if minio.ToErrorResponse(err).Code == "InvalidRange" {
 		return http.NoBody, nil
 	}
 	if err = translate(err); isMissing(err) {
 		err = t.missing(ctx, err)
+	}
+	if err == nil && (offset > 0 || length > 0) {
+		if err = multipart.Ranged(header.Get("Content-Range"), offset); err != nil {
+			body.Close()
+		}
 	}
 	if err != nil {
 		return nil, multipart.Wrap(ctx, "get", name, err)

@@ -80,7 +80,7 @@ func New(cfg Config) (*Target, error) {
 		sdk.Region = "us-east-1"
 	}
 	client := s3.NewFromConfig(sdk, func(o *s3.Options) {
-		o.HTTPClient = &http.Client{Transport: transport}
+		o.HTTPClient = &http.Client{Transport: transport, CheckRedirect: stay}
 		o.UsePathStyle = cfg.PathStyle
 		if cfg.Endpoint != "" {
 			o.BaseEndpoint = &cfg.Endpoint
@@ -92,6 +92,9 @@ func New(cfg Config) (*Target, error) {
 	}
 	return &Target{client: client, transport: transport, cfg: cfg, prefix: prefix}, nil
 }
+
+// stay follows no redirect: of a PUT the client would make a GET, and take its answer for success.
+func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // keys are those of the configuration; nil: the AWS chain is asked.
 func (c *Config) keys() (aws.CredentialsProvider, error) {
@@ -154,6 +157,11 @@ func (t *Target) Get(ctx context.Context, name string, offset, length int64) (io
 	}
 	if err = translate(err); isMissing(err) {
 		err = t.missing(ctx, err)
+	}
+	if err == nil && in.Range != nil {
+		if err = multipart.Ranged(aws.ToString(out.ContentRange), offset); err != nil {
+			out.Body.Close()
+		}
 	}
 	if err != nil {
 		return nil, multipart.Wrap(ctx, "get", name, err)

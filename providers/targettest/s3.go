@@ -28,9 +28,11 @@ func RunS3(t *testing.T, open OpenS3) {
 	}{
 		{"every answer has its kind", OpenS3.answers},
 		{"an object is not missing when its bucket is", OpenS3.missingBucket},
+		{"redirects are not followed", OpenS3.redirects},
 		{"a server that stops in the middle of an object ends the read", OpenS3.stallingGet},
 		{"a server that stops in the middle of reading ends the put", OpenS3.stallingPut},
 		{"an object that breaks off is not a short object", OpenS3.breakingGet},
+		{"a server that ignores the range is an error", OpenS3.ignoredRange},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -69,6 +71,7 @@ var answers = []struct {
 	head   error
 }{
 	{301, "PermanentRedirect", providers.ErrPermanent, providers.ErrPermanent},
+	{302, "", providers.ErrPermanent, providers.ErrPermanent},
 	{307, "TemporaryRedirect", nil, nil},
 	{400, "AuthorizationHeaderMalformed", providers.ErrPermanent, providers.ErrPermanent},
 	{400, "BadDigest", providers.ErrCorrupt, providers.ErrPermanent},
@@ -201,6 +204,27 @@ func (open OpenS3) missingBucket(t *testing.T) {
 	wantKind(t, "list", listError(t, target), providers.ErrPermanent)
 }
 
+// A client that follows a redirect makes a GET of a PUT, and takes the answer for success.
+func (open OpenS3) redirects(t *testing.T) {
+	elsewhere := serve(t, func(w http.ResponseWriter, r *http.Request, _ <-chan struct{}) {
+		t.Errorf("%s %s went elsewhere", r.Method, r.URL)
+		w.Header().Set("ETag", `"1"`)
+	})
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		server := serve(t, func(w http.ResponseWriter, r *http.Request, _ <-chan struct{}) {
+			io.Copy(io.Discard, r.Body)
+			http.Redirect(w, r, elsewhere.URL+r.URL.Path, status)
+		})
+		target := open(t, server.URL, unhurried)
+		if err := target.Put(t.Context(), "x", providers.Bytes([]byte("x"))); err == nil {
+			t.Errorf("%d: Put succeeded", status)
+		}
+		if _, err := target.Stat(t.Context(), "x"); err == nil || errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%d: Stat: %v", status, err)
+		}
+	}
+}
+
 // short is an idle time that the tests of stalling servers wait for.
 const short = 300 * time.Millisecond
 
@@ -248,6 +272,18 @@ func (open OpenS3) breakingGet(t *testing.T) {
 			}
 			wantKind(t, "reading", err, nil)
 		})
+	}
+}
+
+func (open OpenS3) ignoredRange(t *testing.T) {
+	server := serve(t, func(w http.ResponseWriter, r *http.Request, _ <-chan struct{}) {
+		header(w, 100)
+		w.Write(make([]byte, 100))
+	})
+	target := open(t, server.URL, unhurried)
+	for _, r := range [][2]int64{{5, 10}, {5, -1}, {0, 10}} {
+		_, err := target.Get(t.Context(), "x", r[0], r[1])
+		wantKind(t, "get", err, providers.ErrPermanent)
 	}
 }
 
