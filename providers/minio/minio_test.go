@@ -57,6 +57,18 @@ func contract(t *testing.T, s *servers.S3) {
 		Block:     5 << 20,
 		Leftovers: func(t testing.TB, name string) []string { return leftovers(t, s, name) },
 	})
+	t.Run("a missing bucket is not a missing object", func(t *testing.T) {
+		cfg := config(s)
+		cfg.Bucket = "no-such-bucket"
+		target := open(t, cfg)
+		_, statErr := target.Stat(t.Context(), "x")
+		_, getErr := target.Get(t.Context(), "x", 0, -1)
+		for _, err := range []error{statErr, getErr} {
+			if !errors.Is(err, providers.ErrPermanent) || errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "check bucket") {
+				t.Errorf("%v", err)
+			}
+		}
+	})
 }
 
 // leftovers are the unfinished uploads, as the owner of the bucket sees them. (MinIO lists them by the exact key only.)
