@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -57,6 +58,13 @@ func contract(t *testing.T, s *servers.S3) {
 		Block:     5 << 20,
 		Leftovers: func(t testing.TB, name string) []string { return leftovers(t, s, name) },
 	})
+	t.Run("the answer to the completion is lost", func(t *testing.T) {
+		targettest.RunS3LostAnswer(t, func(t testing.TB, endpoint string, _ time.Duration) providers.Target {
+			cfg := config(s)
+			cfg.Endpoint = endpoint
+			return open(t, cfg)
+		}, s.Endpoint, transport(t, s), 5<<20)
+	})
 	t.Run("a missing bucket is not a missing object", func(t *testing.T) {
 		cfg := config(s)
 		cfg.Bucket = "no-such-bucket"
@@ -71,16 +79,22 @@ func contract(t *testing.T, s *servers.S3) {
 	})
 }
 
-// leftovers are the unfinished uploads, as the owner of the bucket sees them. (MinIO lists them by the exact key only.)
-func leftovers(t testing.TB, s *servers.S3, name string) (ids []string) {
+// transport reaches the server around the target.
+func transport(t testing.TB, s *servers.S3) *http.Transport {
 	t.Helper()
-	transport, err := multipart.Transport(s.CAFile, time.Minute)
+	direct, err := multipart.Transport(s.CAFile, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer transport.CloseIdleConnections()
+	t.Cleanup(direct.CloseIdleConnections)
+	return direct
+}
+
+// leftovers are the unfinished uploads, as the owner of the bucket sees them. (MinIO lists them by the exact key only.)
+func leftovers(t testing.TB, s *servers.S3, name string) (ids []string) {
+	t.Helper()
 	owner, err := client.NewCore(strings.TrimPrefix(strings.TrimPrefix(s.Endpoint, "http://"), "https://"), &client.Options{
-		Creds: credentials.NewStaticV4(s.AccessKey, s.SecretKey, ""), Secure: s.CAFile != "", Transport: transport,
+		Creds: credentials.NewStaticV4(s.AccessKey, s.SecretKey, ""), Secure: s.CAFile != "", Transport: transport(t, s),
 	})
 	if err != nil {
 		t.Fatal(err)

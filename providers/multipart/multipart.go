@@ -24,7 +24,7 @@ import (
 	"offsite/providers"
 )
 
-// Store is the few calls of an S3 client that an upload is made of. A missing upload is fs.ErrNotExist.
+// Store is the few calls of an S3 client that an upload is made of. A missing upload or object is fs.ErrNotExist.
 type Store interface {
 	// PutWhole stores an object of one block, or of none.
 	PutWhole(ctx context.Context, key string, b *providers.Block) error
@@ -34,8 +34,11 @@ type Store interface {
 	Parts(ctx context.Context, key, upload string) ([]Part, error)
 	// UploadPart stores block i as part i+1.
 	UploadPart(ctx context.Context, key, upload string, b *providers.Block) (Part, error)
-	Complete(ctx context.Context, key, upload string, parts []Part) error
+	// Complete makes the object of its parts, and gives its ETag.
+	Complete(ctx context.Context, key, upload string, parts []Part) (etag string, err error)
 	Abort(ctx context.Context, key, upload string) error
+	Stat(ctx context.Context, key string) (Object, error)
+	Remove(ctx context.Context, key string) error
 }
 
 // Part is a stored part.
@@ -46,6 +49,16 @@ type Part struct {
 	ETag   string
 	// SHA256 is all zero when the store does not say.
 	SHA256 [32]byte
+}
+
+// Object is what the store says of an object.
+type Object struct {
+	// Size is -1 when the store does not say.
+	Size int64
+	ETag string
+	// SHA256 is the SHA-256 of the parts' SHA-256, as S3 writes it: base64, a dash, the number of parts. It is empty
+	// when the store does not say.
+	SHA256 string
 }
 
 const (
@@ -68,9 +81,7 @@ func Put(ctx context.Context, s Store, key string, src providers.Source) error {
 		err = put(ctx, s, key, src) // it was finished or aborted by somebody else meanwhile: once more from the start
 	}
 	if errors.Is(err, providers.ErrSourceChanged) {
-		tidy, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyTime)
-		defer cancel()
-		err = errors.Join(err, AbortAll(tidy, s, key))
+		err = errors.Join(err, afresh(ctx, func(ctx context.Context) error { return AbortAll(ctx, s, key) }))
 	}
 	return err
 }
@@ -108,8 +119,8 @@ func put(ctx context.Context, s Store, key string, src providers.Source) error {
 	if err != nil {
 		return gone(err)
 	}
-	if err := s.Complete(ctx, key, upload, parts); err != nil {
-		return gone(err)
+	if err := finish(ctx, s, key, upload, parts); err != nil {
+		return err
 	}
 	abortOthers(ctx, s, key, upload)
 	return nil
@@ -117,7 +128,7 @@ func put(ctx context.Context, s Store, key string, src providers.Source) error {
 
 func gone(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: %w", errUploadGone, err)
+		return fmt.Errorf("%w: %v", errUploadGone, err) // to the caller of Put, nothing that it asked for is missing
 	}
 	return err
 }

@@ -61,6 +61,13 @@ func contract(t *testing.T, s *servers.S3) {
 		Block:     5 << 20,
 		Leftovers: func(t testing.TB, name string) []string { return leftovers(t, s, name) },
 	})
+	t.Run("the answer to the completion is lost", func(t *testing.T) {
+		targettest.RunS3LostAnswer(t, func(t testing.TB, endpoint string, _ time.Duration) providers.Target {
+			cfg := config(s)
+			cfg.Endpoint = endpoint
+			return open(t, cfg)
+		}, s.Endpoint, transport(t, s), 5<<20)
+	})
 	t.Run("a missing bucket is not a missing object", func(t *testing.T) {
 		cfg := config(s)
 		cfg.Bucket = "no-such-bucket"
@@ -75,16 +82,22 @@ func contract(t *testing.T, s *servers.S3) {
 	})
 }
 
-// leftovers are the unfinished uploads, as the owner of the bucket sees them. (MinIO lists them by the exact key only.)
-func leftovers(t testing.TB, s *servers.S3, name string) (ids []string) {
+// transport reaches the server around the target.
+func transport(t testing.TB, s *servers.S3) *http.Transport {
 	t.Helper()
-	transport, err := multipart.Transport(s.CAFile, time.Minute)
+	direct, err := multipart.Transport(s.CAFile, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer transport.CloseIdleConnections()
+	t.Cleanup(direct.CloseIdleConnections)
+	return direct
+}
+
+// leftovers are the unfinished uploads, as the owner of the bucket sees them. (MinIO lists them by the exact key only.)
+func leftovers(t testing.TB, s *servers.S3, name string) (ids []string) {
+	t.Helper()
 	owner := client.New(client.Options{
-		BaseEndpoint: &s.Endpoint, Region: "us-east-1", UsePathStyle: true, HTTPClient: &http.Client{Transport: transport},
+		BaseEndpoint: &s.Endpoint, Region: "us-east-1", UsePathStyle: true, HTTPClient: &http.Client{Transport: transport(t, s)},
 		Credentials: credentials.NewStaticCredentialsProvider(s.AccessKey, s.SecretKey, ""),
 	})
 	found, err := owner.ListMultipartUploads(t.Context(), &client.ListMultipartUploadsInput{Bucket: &s.Bucket, Prefix: aws.String("some/prefix/" + name)})

@@ -42,8 +42,7 @@ func (s *store) PutWhole(ctx context.Context, key string, b *providers.Block) er
 	}
 	if err := s.encrypted(out.ServerSideEncryption); err != nil {
 		// What is not encrypted as asked must not stay.
-		_, removing := s.client.DeleteObject(context.WithoutCancel(ctx), &s3.DeleteObjectInput{Bucket: &s.cfg.Bucket, Key: &key})
-		return errors.Join(err, removing)
+		return errors.Join(err, s.Remove(context.WithoutCancel(ctx), key))
 	}
 	return nil
 }
@@ -115,7 +114,7 @@ func (s *store) UploadPart(ctx context.Context, key, upload string, b *providers
 	return part, nil
 }
 
-func (s *store) Complete(ctx context.Context, key, upload string, parts []multipart.Part) error {
+func (s *store) Complete(ctx context.Context, key, upload string, parts []multipart.Part) (string, error) {
 	var done []types.CompletedPart
 	for _, p := range parts {
 		c := types.CompletedPart{PartNumber: aws.Int32(int32(p.Number)), ETag: aws.String(p.ETag)}
@@ -124,13 +123,33 @@ func (s *store) Complete(ctx context.Context, key, upload string, parts []multip
 		}
 		done = append(done, c)
 	}
-	_, err := s.client.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{
+	out, err := s.client.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{
 		Bucket: &s.cfg.Bucket, Key: &key, UploadId: &upload, MultipartUpload: &types.CompletedMultipartUpload{Parts: done},
 	})
-	return translate(err)
+	if err != nil {
+		return "", translate(err)
+	}
+	return aws.ToString(out.ETag), nil
 }
 
 func (s *store) Abort(ctx context.Context, key, upload string) error {
 	_, err := s.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: &s.cfg.Bucket, Key: &key, UploadId: &upload})
+	return translate(err)
+}
+
+func (s *store) Stat(ctx context.Context, key string) (multipart.Object, error) {
+	out, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.cfg.Bucket, Key: &key, ChecksumMode: types.ChecksumModeEnabled})
+	if err != nil {
+		return multipart.Object{}, translate(err)
+	}
+	o := multipart.Object{Size: -1, ETag: aws.ToString(out.ETag), SHA256: aws.ToString(out.ChecksumSHA256)}
+	if out.ContentLength != nil {
+		o.Size = *out.ContentLength
+	}
+	return o, nil
+}
+
+func (s *store) Remove(ctx context.Context, key string) error {
+	_, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.cfg.Bucket, Key: &key})
 	return translate(err)
 }

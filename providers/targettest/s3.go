@@ -57,9 +57,11 @@ func serve(t *testing.T, handle func(w http.ResponseWriter, r *http.Request, end
 
 // refuse answers as S3 does: the code is in the body, and HEAD has none.
 func refuse(w http.ResponseWriter, status int, code string) {
+	body := fmt.Sprintf(`<?xml version="1.0" encoding="UTF-8"?><Error><Code>%s</Code><Message>said the test</Message><RequestId>1</RequestId></Error>`, code)
 	w.Header().Set("Content-Type", "application/xml")
+	w.Header().Set("Content-Length", fmt.Sprint(len(body)))
 	w.WriteHeader(status)
-	fmt.Fprintf(w, `<?xml version="1.0" encoding="UTF-8"?><Error><Code>%s</Code><Message>said the test</Message><RequestId>1</RequestId></Error>`, code)
+	io.WriteString(w, body)
 }
 
 // answers are the errors of S3 stores and of what stands before them. kind is what they mean to calls whose answer has

@@ -1,0 +1,404 @@
+package multipart_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"testing"
+	"testing/synctest"
+
+	"go.uber.org/goleak"
+
+	"offsite/providers"
+	"offsite/providers/multipart"
+	"offsite/providers/targettest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	key    = "prefix/object"
+	block  = 100
+	blocks = 8
+)
+
+func source(seed byte) *targettest.Source {
+	return targettest.NewSource(seed, blocks*block-1, block)
+}
+
+func put(t *testing.T, f *fake, src providers.Source) error {
+	t.Helper()
+	return multipart.Put(t.Context(), f, key, src)
+}
+
+// holds says whether the store has exactly src, and nothing unfinished.
+func (f *fake) holds(t *testing.T, src *targettest.Source) {
+	t.Helper()
+	if !bytes.Equal(f.objects[key].bytes, src.Bytes()) {
+		t.Errorf("the object has %d bytes, want %d, or others", len(f.objects[key].bytes), src.Size())
+	}
+	if len(f.uploads) > 0 {
+		t.Errorf("left: %v", f.uploads)
+	}
+}
+
+// interrupted is a store in which a Put of src has got as far as three parts.
+func interrupted(t *testing.T, src *targettest.Source) *fake {
+	t.Helper()
+	f := newFake()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	f.before = func(op string, n int) error {
+		if op == "part" && n > 3 {
+			cancel()
+			return ctx.Err()
+		}
+		return nil
+	}
+	if err := multipart.Put(ctx, f, key, src); !errors.Is(err, context.Canceled) {
+		t.Fatalf("%v", err)
+	}
+	f.before = nil
+	return f
+}
+
+func TestCancelKeepsTheUploadAndTheNextPutGoesOn(t *testing.T) {
+	f := interrupted(t, source(1))
+	if len(f.uploads) != 1 || len(f.objects) != 0 || f.calls["abort"] > 0 {
+		t.Errorf("%d uploads, %d objects, %d aborts", len(f.uploads), len(f.objects), f.calls["abort"])
+	}
+	again := source(1)
+	if err := put(t, f, again); err != nil {
+		t.Fatal(err)
+	}
+	f.holds(t, again)
+	if len(f.sent) != blocks || again.Made() != blocks-3 || f.calls["create"] != 1 {
+		t.Errorf("sent %v in %d uploads", f.sent, f.calls["create"])
+	}
+}
+
+// What an earlier try left proves nothing until it is compared.
+func TestWrongPartsAreSentAgain(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		damage func(*stored)
+		again  int
+	}{
+		{"size", func(p *stored) { p.about.Size-- }, 1},
+		{"checksum", func(p *stored) { p.about.SHA256[5]++ }, 1},
+		{"no checksum and another MD5", func(p *stored) { p.about.SHA256, p.about.ETag = [32]byte{}, `"00000000000000000000000000000000"` }, 1},
+		{"no checksum and no MD5", func(p *stored) { p.about.SHA256, p.about.ETag = [32]byte{}, `"made up"` }, 1},
+		{"no checksum and the right MD5", func(p *stored) { p.about.SHA256 = [32]byte{} }, 0},
+		{"a number beyond the last", func(p *stored) { p.about.Number = blocks + 1 }, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := interrupted(t, source(1))
+			var damaged int
+			for _, u := range f.uploads {
+				damaged = slices.Min(slices.Collect(maps.Keys(u.parts)))
+				p := u.parts[damaged]
+				c.damage(&p)
+				u.parts[damaged] = p
+			}
+			f.sent = nil
+			src := source(1)
+			if err := put(t, f, src); err != nil {
+				t.Fatal(err)
+			}
+			f.holds(t, src)
+			if len(f.sent) != blocks-3+c.again || slices.Contains(f.sent, damaged) != (c.again > 0) {
+				t.Errorf("part %d was wrong, %v were sent", damaged, f.sent)
+			}
+		})
+	}
+}
+
+func TestAnUploadThatVanishesInTheMiddleStartsAgain(t *testing.T) {
+	f, src := newFake(), source(1)
+	f.before = func(op string, n int) error {
+		if op == "part" && n == 4 {
+			clear(f.uploads) // somebody aborts it
+		}
+		return nil
+	}
+	if err := put(t, f, src); err != nil {
+		t.Fatal(err)
+	}
+	f.holds(t, src)
+	if f.calls["create"] != 2 {
+		t.Errorf("%d uploads", f.calls["create"])
+	}
+	// Not for ever, and not as if an object were missing.
+	f.before = func(op string, n int) error {
+		if op == "part" {
+			clear(f.uploads)
+		}
+		return nil
+	}
+	if err := put(t, f, source(1)); err == nil || errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%v", err)
+	}
+}
+
+// The store has made the object, and its answer is lost: on the line, or because the client asked again by itself and
+// was told that the upload is gone.
+func TestTheLostAnswerToComplete(t *testing.T) {
+	for _, answer := range []error{errLine, errNoUpload} {
+		for _, c := range []struct {
+			name          string
+			noSums, noMD5 bool
+		}{{"with checksums and MD5", false, false}, {"with checksums only", false, true}, {"with MD5 only", true, false}} {
+			t.Run(fmt.Sprint(c.name, ", ", answer), func(t *testing.T) {
+				f, src := newFake(), source(1)
+				f.noSums, f.noMD5 = c.noSums, c.noMD5
+				f.lost = func(op string, n int) error {
+					if op == "complete" {
+						return answer
+					}
+					return nil
+				}
+				if err := put(t, f, src); err != nil {
+					t.Fatal(err)
+				}
+				f.holds(t, src)
+				if src.Made() != blocks || f.calls["create"] != 1 {
+					t.Errorf("%d blocks were made, in %d uploads", src.Made(), f.calls["create"])
+				}
+			})
+		}
+	}
+}
+
+// Nothing proves that an object is the new one when the store makes up its ETags and keeps no checksums. Put must
+// neither claim it nor send everything again at once: the caller may know.
+func TestTheLostAnswerOfAStoreThatProvesNothing(t *testing.T) {
+	for _, answer := range []error{errLine, errNoUpload} {
+		f, src := newFake(), source(1)
+		f.noSums, f.noMD5 = true, true
+		f.lost = func(op string, n int) error {
+			if op == "complete" && n == 1 {
+				return answer
+			}
+			return nil
+		}
+		if err := put(t, f, src); err == nil || errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%v", err)
+		}
+		if src.Made() != blocks {
+			t.Errorf("%d blocks were made", src.Made())
+		}
+		f.holds(t, src) // the caller sees it by Stat
+		if err := put(t, f, src); err != nil {
+			t.Errorf("the next Put: %v", err)
+		}
+	}
+}
+
+// Complete fails and has not happened, and an older object of the same name and size stands there.
+func TestAnOldObjectIsNotTakenForTheNewOne(t *testing.T) {
+	for _, noSums := range []bool{false, true} {
+		f, old, src := newFake(), source(1), source(2)
+		f.noSums = noSums
+		if err := put(t, f, old); err != nil {
+			t.Fatal(err)
+		}
+		f.before = func(op string, n int) error {
+			if op == "complete" {
+				return errLine
+			}
+			return nil
+		}
+		if err := put(t, f, src); !errors.Is(err, errLine) {
+			t.Errorf("%v", err)
+		}
+		if !bytes.Equal(f.objects[key].bytes, old.Bytes()) || len(f.uploads) != 1 {
+			t.Errorf("%d bytes, %d uploads", len(f.objects[key].bytes), len(f.uploads))
+		}
+		f.before, f.sent = nil, nil
+		if err := put(t, f, src); err != nil || len(f.sent) > 0 {
+			t.Errorf("the next Put: %v, %v were sent again", err, f.sent)
+		}
+		f.holds(t, src)
+	}
+}
+
+// The upload is gone at Complete, and there is no object: it was aborted, and everything has to be sent again.
+func TestAnUploadThatVanishesBeforeComplete(t *testing.T) {
+	f, src := newFake(), source(1)
+	f.before = func(op string, n int) error {
+		if op == "complete" && n == 1 {
+			clear(f.uploads)
+		}
+		return nil
+	}
+	if err := put(t, f, src); err != nil {
+		t.Fatal(err)
+	}
+	f.holds(t, src)
+}
+
+func TestAnObjectThatTheStoreCutShortIsAnErrorAndDoesNotStay(t *testing.T) {
+	f := newFake()
+	f.truncate = true
+	if err := put(t, f, source(1)); !errors.Is(err, providers.ErrCorrupt) {
+		t.Errorf("%v", err)
+	}
+	if len(f.objects) > 0 {
+		t.Error("the object is still there")
+	}
+	// Nor is it taken for whole when the answer is lost.
+	f.lost = func(op string, n int) error {
+		if op == "complete" {
+			return errLine
+		}
+		return nil
+	}
+	if err := put(t, f, source(1)); !errors.Is(err, errLine) {
+		t.Errorf("%v", err)
+	}
+}
+
+// Another Put of the name may come between Complete and the look at its object.
+func TestAnotherPutsObjectIsNotRemoved(t *testing.T) {
+	f := newFake()
+	theirs := object{[]byte("theirs"), multipart.Object{Size: 6, ETag: `"theirs"`}}
+	f.before = func(op string, n int) error {
+		if op == "stat" {
+			f.objects[key] = theirs
+		}
+		return nil
+	}
+	if err := put(t, f, source(1)); !errors.Is(err, providers.ErrCorrupt) {
+		t.Errorf("%v", err)
+	}
+	if string(f.objects[key].bytes) != "theirs" {
+		t.Error("their object was removed")
+	}
+}
+
+func TestCredentialsThatMayOnlyWrite(t *testing.T) {
+	f, src := newFake(), source(1)
+	f.before = func(op string, n int) error {
+		if op == "stat" || op == "uploads" || op == "parts" {
+			return errRefused
+		}
+		return nil
+	}
+	if err := put(t, f, src); err != nil {
+		t.Fatal(err)
+	}
+	f.holds(t, src)
+}
+
+// The store says that it does not have the parts which it had confirmed: going on with that upload is no use.
+func TestAStoreThatLosesPartsStartsAfresh(t *testing.T) {
+	f := newFake()
+	f.before = func(op string, n int) error {
+		if op == "complete" && n == 1 {
+			return errBadPart
+		}
+		return nil
+	}
+	if err := put(t, f, source(1)); !errors.Is(err, providers.ErrCorrupt) {
+		t.Errorf("%v", err)
+	}
+	if len(f.uploads) > 0 {
+		t.Error("the upload is still there")
+	}
+	src := source(1)
+	if err := put(t, f, src); err != nil {
+		t.Fatal(err)
+	}
+	f.holds(t, src)
+}
+
+// A cancel that comes while the leftovers are removed does not leave them.
+func TestAChangedSourceAbortsWithAContextOfItsOwn(t *testing.T) {
+	f, src := newFake(), source(1)
+	src.Fail = func(_ context.Context, i int) error {
+		if i == blocks-1 {
+			return fmt.Errorf("test: %w", providers.ErrSourceChanged)
+		}
+		return nil
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	f.before = func(op string, n int) error {
+		if op == "uploads" && n == 2 {
+			cancel() // the first look was for something to go on from
+		}
+		return nil
+	}
+	if err := multipart.Put(ctx, f, key, src); !errors.Is(err, providers.ErrSourceChanged) {
+		t.Errorf("%v", err)
+	}
+	if f.calls["abort"] != 1 || len(f.uploads) > 0 || len(f.objects) > 0 || ctx.Err() == nil {
+		t.Errorf("%d aborts, %d uploads, %d objects", f.calls["abort"], len(f.uploads), len(f.objects))
+	}
+}
+
+// A part that arrives late brings an upload back, or makes its abort fail.
+func TestAbortTriesAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := interrupted(t, source(1))
+		f.before = func(op string, n int) error {
+			if op == "abort" && n < 3 {
+				return errLine
+			}
+			return nil
+		}
+		if err := multipart.AbortAll(t.Context(), f, key); err != nil || len(f.uploads) > 0 {
+			t.Errorf("%v, %d uploads", err, len(f.uploads))
+		}
+
+		f = interrupted(t, source(1))
+		f.before = func(op string, n int) error {
+			if op == "abort" {
+				return errLine
+			}
+			return nil
+		}
+		if err := multipart.AbortAll(t.Context(), f, key); !errors.Is(err, errLine) || f.calls["abort"] > 10 {
+			t.Errorf("%v after %d aborts", err, f.calls["abort"])
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		f.before = func(op string, n int) error {
+			if op == "abort" {
+				cancel()
+				return errLine
+			}
+			return nil
+		}
+		if err := multipart.AbortAll(ctx, f, key); !errors.Is(err, context.Canceled) {
+			t.Errorf("cancelled: %v", err)
+		}
+	})
+}
+
+func TestOthersUploadsOfTheKeyAreSweptAfterwards(t *testing.T) {
+	f, src := interrupted(t, source(1)), source(1)
+	for range 2 {
+		if _, err := f.Create(t.Context(), key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := f.Create(t.Context(), key+"2"); err != nil {
+		t.Fatal(err)
+	}
+	if err := put(t, f, src); err != nil {
+		t.Fatal(err)
+	}
+	if len(f.uploads) != 1 || src.Made() != blocks-3 {
+		t.Errorf("%d uploads are left, %d blocks were made", len(f.uploads), src.Made())
+	}
+}
+
+func TestTooManyBlocksNeedAPerson(t *testing.T) {
+	f := newFake()
+	if err := put(t, f, targettest.NewSource(1, 10001, 1)); !errors.Is(err, providers.ErrPermanent) || len(f.calls) > 0 {
+		t.Errorf("%v after %v", err, f.calls)
+	}
+}
