@@ -33,6 +33,7 @@ type fake struct {
 	uploads map[string]*upload
 	sent    []int // the parts that were sent, in order of arrival
 	created int
+	kept    []*providers.Block
 }
 
 type object struct {
@@ -95,6 +96,7 @@ func (f *fake) etag(b []byte, suffix string) string {
 
 func (f *fake) PutWhole(ctx context.Context, key string, b *providers.Block) error {
 	return f.call(ctx, "whole", func() error {
+		f.kept = append(f.kept, b)
 		all, err := io.ReadAll(b.Body)
 		f.objects[key] = object{all, multipart.Object{Size: int64(len(all)), ETag: f.etag(all, "")}}
 		return err
@@ -140,6 +142,7 @@ func (f *fake) Parts(ctx context.Context, key, id string) (parts []multipart.Par
 
 func (f *fake) UploadPart(ctx context.Context, key, id string, b *providers.Block) (part multipart.Part, err error) {
 	err = f.call(ctx, "part", func() error {
+		f.kept = append(f.kept, b)
 		u := f.uploads[id]
 		if u == nil {
 			return errNoUpload

@@ -99,7 +99,9 @@ func putWhole(ctx context.Context, s Store, key string, src providers.Source) er
 		return err
 	}
 	defer b.Release()
-	return s.PutWhole(ctx, key, b)
+	lent, end := lend(b)
+	defer end()
+	return s.PutWhole(ctx, key, lent)
 }
 
 // errUploadGone: the store does not know the upload any more.
@@ -208,7 +210,9 @@ func sendBlock(ctx context.Context, s Store, key, upload string, src providers.S
 	if ok && (there.SHA256 == b.Sum || there.SHA256 == [32]byte{} && sameMD5(there.ETag, b)) {
 		return there, nil
 	}
-	return s.UploadPart(ctx, key, upload, b)
+	lent, end := lend(b)
+	defer end()
+	return s.UploadPart(ctx, key, upload, lent)
 }
 
 // sameMD5 compares an ETag, which for most stores is the MD5 of the part, with the block.
