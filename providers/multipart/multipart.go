@@ -74,7 +74,7 @@ func Put(ctx context.Context, s Store, key string, src providers.Source) error {
 		return fmt.Errorf("%d blocks, and the store takes %d: %w", n, maxParts, providers.ErrPermanent)
 	}
 	if providers.Blocks(src) < 2 {
-		return errors.Join(putWhole(ctx, s, key, src), ctx.Err())
+		return putWhole(ctx, s, key, src)
 	}
 	err := put(ctx, s, key, src)
 	if errors.Is(err, errUploadGone) {

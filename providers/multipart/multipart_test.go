@@ -424,3 +424,13 @@ func TestTooManyBlocksNeedAPerson(t *testing.T) {
 		t.Errorf("%v after %v", err, f.calls)
 	}
 }
+
+// What is stored is stored, and visible: it would be wrong to say that it was cancelled.
+func TestASmallPutThatIsDoneWhenTheCancelComesIsDone(t *testing.T) {
+	f := newFake()
+	ctx, cancel := context.WithCancel(t.Context())
+	f.lost = func(string, int) error { cancel(); return nil }
+	if err := multipart.Put(ctx, f, key, targettest.NewSource(1, 10, block)); err != nil {
+		t.Error(err)
+	}
+}
