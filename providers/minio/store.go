@@ -16,8 +16,10 @@ import (
 // store is the calls that an upload is made of.
 type store Target
 
+// options are those of all uploads. Without "DisableContentSha256" the client would, over plain HTTP, ignore the
+// SHA-256 that it is given, hash the body once more and send it as aws-chunked.
 func (s *store) options() minio.PutObjectOptions {
-	return minio.PutObjectOptions{StorageClass: s.class, ContentType: "application/octet-stream"}
+	return minio.PutObjectOptions{StorageClass: s.class, ContentType: "application/octet-stream", DisableContentSha256: true}
 }
 
 func (s *store) PutWhole(ctx context.Context, key string, b *providers.Block) error {
@@ -81,7 +83,7 @@ func (s *store) UploadPart(ctx context.Context, key, upload string, b *providers
 	sum := base64.StdEncoding.EncodeToString(b.Sum[:])
 	p, err := s.core.PutObjectPart(ctx, s.bucket, key, upload, b.Index+1, b.Body, b.Body.Size(), minio.PutObjectPartOptions{
 		Sha256Hex:    hex.EncodeToString(b.Sum[:]),
-		CustomHeader: http.Header{"X-Amz-Checksum-Sha256": {sum}},
+		CustomHeader: http.Header{"X-Amz-Checksum-Sha256": {sum}}, DisableContentSha256: true,
 	})
 	if err != nil {
 		return multipart.Part{}, translate(err)

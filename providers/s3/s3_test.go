@@ -114,14 +114,18 @@ func TestContractOnMinIO(t *testing.T)        { contract(t, servers.MinIO(t, fal
 func TestContractOnMinIOWithTLS(t *testing.T) { contract(t, servers.MinIO(t, true)) }
 func TestContractOnVersityGW(t *testing.T)    { contract(t, servers.VersityGW(t)) }
 
-func TestHostileServers(t *testing.T) {
-	targettest.RunS3(t, func(t testing.TB, endpoint string, idle time.Duration) providers.Target {
-		return open(t, s3.Config{
-			Endpoint: endpoint, Bucket: "backups", PathStyle: true, IdleTimeout: idle,
-			AccessKey: providers.NewSecret("a"), SecretKey: providers.NewSecret("b"),
-		})
+// stub opens a target on a server that only plays S3.
+func stub(t testing.TB, endpoint string, idle time.Duration) providers.Target {
+	t.Helper()
+	return open(t, s3.Config{
+		Endpoint: endpoint, Bucket: "backups", PathStyle: true, IdleTimeout: idle,
+		AccessKey: providers.NewSecret("a"), SecretKey: providers.NewSecret("b"),
 	})
 }
+
+func TestHostileServers(t *testing.T) { targettest.RunS3(t, stub) }
+
+func TestHeaders(t *testing.T) { targettest.RunS3Headers(t, stub, true) }
 
 func TestWhatAPersonMustMend(t *testing.T) {
 	s := servers.MinIO(t, true)

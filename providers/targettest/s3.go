@@ -32,6 +32,7 @@ func RunS3(t *testing.T, open OpenS3) {
 		{"a server that stops in the middle of an object ends the read", OpenS3.stallingGet},
 		{"a server that stops in the middle of reading ends the put", OpenS3.stallingPut},
 		{"an object that breaks off is not a short object", OpenS3.breakingGet},
+		{"what an earlier put left is found on every page", OpenS3.pages},
 		{"a server that ignores the range is an error", OpenS3.ignoredRange},
 	} {
 		t.Run(c.name, func(t *testing.T) {
