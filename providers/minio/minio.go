@@ -26,7 +26,7 @@ import (
 // Target is one bucket, below a prefix.
 type Target struct {
 	core      *minio.Core
-	transport *http.Transport
+	transport *multipart.Transport
 	bucket    string
 	prefix    string // with its slash
 	class     string
@@ -52,7 +52,7 @@ func New(cfg Config) (*Target, error) {
 	if !access.IsSet() {
 		keys = credentials.NewChainCredentials([]credentials.Provider{&credentials.EnvAWS{}, &credentials.EnvMinio{}, &credentials.FileAWSCredentials{}})
 	}
-	transport, err := multipart.Transport(cfg.CAFile, cfg.IdleTimeout)
+	transport, err := multipart.NewTransport(cfg.CAFile, cfg.IdleTimeout)
 	if err != nil {
 		return nil, err
 	}
@@ -207,6 +207,6 @@ func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 // Close is part of providers.Target.
 func (t *Target) Close() error {
 	t.closed.Store(true)
-	t.transport.CloseIdleConnections()
+	t.transport.Close()
 	return nil
 }

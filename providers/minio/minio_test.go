@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io/fs"
 	"net"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -80,13 +79,13 @@ func contract(t *testing.T, s *servers.S3) {
 }
 
 // transport reaches the server around the target.
-func transport(t testing.TB, s *servers.S3) *http.Transport {
+func transport(t testing.TB, s *servers.S3) *multipart.Transport {
 	t.Helper()
-	direct, err := multipart.Transport(s.CAFile, time.Minute)
+	direct, err := multipart.NewTransport(s.CAFile, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(direct.CloseIdleConnections)
+	t.Cleanup(direct.Close)
 	return direct
 }
 

@@ -33,7 +33,7 @@ import (
 // Target is one bucket, below a prefix.
 type Target struct {
 	client    *s3.Client
-	transport *http.Transport
+	transport *multipart.Transport
 	cfg       Config
 	prefix    string // with its slash
 	closed    atomic.Bool
@@ -50,7 +50,7 @@ func New(cfg Config) (*Target, error) {
 	if ca == "" {
 		ca = os.Getenv("AWS_CA_BUNDLE") // part of the AWS configuration, which the SDK reads for its own client only
 	}
-	transport, err := multipart.Transport(ca, cfg.IdleTimeout)
+	transport, err := multipart.NewTransport(ca, cfg.IdleTimeout)
 	if err != nil {
 		return nil, err
 	}
@@ -237,7 +237,7 @@ func (t *Target) Delete(ctx context.Context, name string) error {
 // Close is part of providers.Target.
 func (t *Target) Close() error {
 	t.closed.Store(true)
-	t.transport.CloseIdleConnections()
+	t.transport.Close()
 	return nil
 }
 

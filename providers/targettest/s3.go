@@ -31,6 +31,7 @@ func RunS3(t *testing.T, open OpenS3) {
 		{"redirects are not followed", OpenS3.redirects},
 		{"a server that stops in the middle of an object ends the read", OpenS3.stallingGet},
 		{"a server that stops in the middle of reading ends the put", OpenS3.stallingPut},
+		{"the refusal of a large body is heard", OpenS3.refusedBody},
 		{"an object that breaks off is not a short object", OpenS3.breakingGet},
 		{"what an earlier put left is found on every page", OpenS3.pages},
 		{"a server that ignores the range is an error", OpenS3.ignoredRange},
@@ -254,6 +255,17 @@ func (open OpenS3) stallingPut(t *testing.T) {
 	// More than the buffers of both ends of the connection take.
 	err := open(t, server.URL, short).Put(t.Context(), "x", NewSource(1, 32<<20, 32<<20))
 	wantKind(t, "put", err, nil)
+}
+
+// Servers refuse by the header, and close the connection on a client that is still sending.
+func (open OpenS3) refusedBody(t *testing.T) {
+	server := serve(t, func(w http.ResponseWriter, r *http.Request, _ <-chan struct{}) {
+		refuse(w, http.StatusForbidden, "AccessDenied")
+	})
+	target := open(t, server.URL, unhurried)
+	for range 5 {
+		wantKind(t, "put", target.Put(t.Context(), "x", NewSource(1, 16<<20, 16<<20)), fs.ErrPermission)
+	}
 }
 
 func (open OpenS3) breakingGet(t *testing.T) {
