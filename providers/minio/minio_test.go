@@ -10,6 +10,7 @@ import (
 
 	client "github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
+	"go.uber.org/goleak"
 
 	"offsite/providers"
 	"offsite/providers/minio"
@@ -17,6 +18,8 @@ import (
 	"offsite/providers/targettest"
 	"offsite/test/servers"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func config(s *servers.S3) minio.Config {
 	return minio.Config{

@@ -5,9 +5,11 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,7 +19,8 @@ const DefaultIdle = time.Minute
 // Transport is HTTP/1.1 with enough kept connections, no limit on a whole request, and a limit on silence: a read or
 // write that makes no progress for the idle time fails.
 type Transport struct {
-	http *http.Transport
+	http   *http.Transport
+	closed atomic.Bool
 }
 
 const (
@@ -70,6 +73,12 @@ func NewTransport(caFile string, idle time.Duration) (*Transport, error) {
 
 // RoundTrip is part of http.RoundTripper.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if t.closed.Load() {
+		if r.Body != nil {
+			r.Body.Close()
+		}
+		return nil, fs.ErrClosed
+	}
 	if r.ContentLength >= large {
 		r = r.Clone(r.Context())
 		r.Header.Set("Expect", "100-continue")
@@ -78,8 +87,10 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return t.http.RoundTrip(r)
 }
 
-// Close closes the connections, those in use when their answers have been read.
+// Close closes the connections, those in use when their answers have been read. Requests after it fail, so that a call
+// under way opens no new ones.
 func (t *Transport) Close() {
+	t.closed.Store(true)
 	t.http.CloseIdleConnections()
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	client "github.com/aws/aws-sdk-go-v2/service/s3"
+	"go.uber.org/goleak"
 
 	"offsite/providers"
 	"offsite/providers/multipart"
@@ -21,6 +22,8 @@ import (
 	"offsite/providers/targettest"
 	"offsite/test/servers"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func config(s *servers.S3) s3.Config {
 	return s3.Config{

@@ -33,6 +33,7 @@ func RunS3(t *testing.T, open OpenS3) {
 		{"a server that stops in the middle of reading ends the put", OpenS3.stallingPut},
 		{"the refusal of a large body is heard", OpenS3.refusedBody},
 		{"an object that breaks off is not a short object", OpenS3.breakingGet},
+		{"close ends what is under way", OpenS3.closes},
 		{"what an earlier put left is found on every page", OpenS3.pages},
 		{"a server that ignores the range is an error", OpenS3.ignoredRange},
 	} {

@@ -1,6 +1,7 @@
 package targettest
 
 import (
+	"context"
 	"crypto/md5"
 	"crypto/sha256"
 	"encoding/base64"
@@ -8,6 +9,7 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -15,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"offsite/providers"
 )
@@ -30,6 +33,8 @@ type fakeS3 struct {
 	requests []request
 	uploads  []*fakeUpload // by key, then id
 	objects  map[string][]byte
+	open     map[net.Conn]bool
+	unused   chan struct{}
 }
 
 type request struct {
@@ -52,10 +57,29 @@ type fakePart struct {
 }
 
 func newFakeS3(t testing.TB) *fakeS3 {
-	f := &fakeS3{objects: map[string][]byte{}}
-	f.Server = httptest.NewServer(f)
+	f := &fakeS3{objects: map[string][]byte{}, open: map[net.Conn]bool{}, unused: make(chan struct{}, 1)}
+	f.Server = httptest.NewUnstartedServer(f)
+	f.Config.ConnState = f.connState
+	f.Start()
 	t.Cleanup(f.Server.Close)
 	return f
+}
+
+// connState tells unused when the last connection has gone.
+func (f *fakeS3) connState(c net.Conn, state http.ConnState) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if state != http.StateClosed {
+		f.open[c] = true
+		return
+	}
+	delete(f.open, c)
+	if len(f.open) == 0 {
+		select {
+		case f.unused <- struct{}{}:
+		default:
+		}
+	}
 }
 
 func (f *fakeS3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -195,6 +219,34 @@ func (open OpenS3) pages(t *testing.T) {
 	}
 	if len(f.uploads) != 1 || f.uploads[0].Key != "x2" {
 		t.Errorf("left: %v", f.uploads)
+	}
+}
+
+// A Put that is under way when its target is closed fails, and opens no connections that nobody closes.
+func (open OpenS3) closes(t *testing.T) {
+	f, src := newFakeS3(t), NewSource(1, 90, 10)
+	target := open(t, f.URL, unhurried)
+	src.Fail = func(_ context.Context, i int) error {
+		if i == 5 {
+			return target.Close()
+		}
+		return nil
+	}
+	if err := target.Put(t.Context(), "x", src); err == nil {
+		t.Error("Put succeeded on a closed target")
+	}
+	for deadline := time.After(unhurried / 2); ; {
+		f.mu.Lock()
+		n := len(f.open)
+		f.mu.Unlock()
+		if n == 0 {
+			return
+		}
+		select {
+		case <-f.unused:
+		case <-deadline:
+			t.Fatalf("%d connections are left", n)
+		}
 	}
 }
 
