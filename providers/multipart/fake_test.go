@@ -56,11 +56,12 @@ func newFake() *fake {
 }
 
 var (
-	errNoUpload = multipart.Translate(errors.New("no such upload"), "NoSuchUpload", 404)
-	errNoObject = multipart.Translate(errors.New("no such key"), "NoSuchKey", 404)
-	errBadPart  = multipart.Translate(errors.New("invalid part"), "InvalidPart", 400)
-	errRefused  = multipart.Translate(errors.New("access denied"), "AccessDenied", 403)
-	errLine     = errors.New("the line is dead")
+	errNoUpload   = multipart.Translate(errors.New("no such upload"), "NoSuchUpload", 404)
+	errNoObject   = multipart.Translate(errors.New("no such key"), "NoSuchKey", 404)
+	errBadPart    = multipart.Translate(errors.New("invalid part"), "InvalidPart", 400)
+	errBadRequest = multipart.Translate(errors.New("invalid request"), "InvalidRequest", 400)
+	errRefused    = multipart.Translate(errors.New("access denied"), "AccessDenied", 403)
+	errLine       = errors.New("the line is dead")
 )
 
 // call runs one step, unless it is refused, and loses its answer if it is to be lost.

@@ -17,10 +17,6 @@ import (
 // finish makes the object of its parts, and makes sure that it is there, and whole.
 func finish(ctx context.Context, s Store, key, upload string, parts []Part) error {
 	etag, err := s.Complete(ctx, key, upload, parts)
-	if isInvalidPart(err) {
-		// The store lacks a part that it had confirmed, or has another one: it would say so for ever.
-		return errors.Join(err, afresh(ctx, func(ctx context.Context) error { return AbortAll(ctx, s, key) }))
-	}
 	if err != nil {
 		return unanswered(ctx, s, key, parts, err)
 	}
@@ -40,7 +36,7 @@ func unanswered(ctx context.Context, s Store, key string, parts []Part, err erro
 	case missing == nil && there.madeOf(parts):
 		return nil
 	case errors.Is(missing, fs.ErrNotExist) || missing == nil && there.Size != size(parts):
-		return gone(err)
+		return err
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("the upload is gone, and nobody can tell whether the object of its name and size was made of it: %v", err)
 	}
@@ -97,12 +93,6 @@ func (o Object) madeOf(parts []Part) bool {
 	sum, etag := sha256.Sum256(sums), md5.Sum(etags)
 	return allSums && o.SHA256 == fmt.Sprintf("%s-%d", base64.StdEncoding.EncodeToString(sum[:]), len(parts)) ||
 		allETags && sameETag(o.ETag, fmt.Sprintf("%x-%d", etag, len(parts)))
-}
-
-// isInvalidPart says whether the store refused the parts of an upload.
-func isInvalidPart(err error) bool {
-	var r *refusal
-	return errors.As(err, &r) && r.code == "InvalidPart"
 }
 
 // bare is an ETag without its quotes, which some clients leave on.

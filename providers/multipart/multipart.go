@@ -112,24 +112,37 @@ func put(ctx context.Context, s Store, key string, src providers.Source) error {
 	if err != nil {
 		return err
 	}
-	if upload == "" {
+	found := upload != ""
+	if !found {
 		if upload, err = s.Create(ctx, key); err != nil {
 			return err
 		}
 	}
 	parts, err := send(ctx, s, key, upload, src, have)
+	if err == nil {
+		err = finish(ctx, s, key, upload, parts)
+	}
+	if found && isUnfit(err) {
+		// It was begun with other settings, or the store has lost a part of it: it would be refused for ever.
+		err = afresh(ctx, func(ctx context.Context) error { return s.Abort(ctx, key, upload) })
+		return errors.Join(fmt.Errorf("%w: the store refuses to go on with it", errUploadGone), err)
+	}
 	if err != nil {
 		return gone(err)
-	}
-	if err := finish(ctx, s, key, upload, parts); err != nil {
-		return err
 	}
 	abortOthers(ctx, s, key, upload)
 	return nil
 }
 
+// isUnfit says whether the store refuses what it was asked to do with an upload, and would do so again.
+func isUnfit(err error) bool {
+	var r *refusal
+	return errors.As(err, &r) && slices.Contains([]string{"InvalidPart", "InvalidRequest", "InvalidArgument"}, r.code)
+}
+
 func gone(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
+	var r *refusal
+	if errors.As(err, &r) && r.kind == fs.ErrNotExist {
 		return fmt.Errorf("%w: %v", errUploadGone, err) // to the caller of Put, nothing that it asked for is missing
 	}
 	return err

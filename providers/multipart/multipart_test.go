@@ -144,6 +144,15 @@ func TestAnUploadThatVanishesInTheMiddleStartsAgain(t *testing.T) {
 	}
 }
 
+// A file that the source reads may be missing. That is no missing upload.
+func TestTheSourcesErrorReachesTheCaller(t *testing.T) {
+	f, src := newFake(), source(1)
+	src.Fail = func(context.Context, int) error { return &fs.PathError{Op: "open", Path: "dump", Err: fs.ErrNotExist} }
+	if err := put(t, f, src); !errors.As(err, new(*fs.PathError)) || f.calls["create"] != 1 {
+		t.Errorf("%v, %d uploads", err, f.calls["create"])
+	}
+}
+
 // The store has made the object, and its answer is lost: on the line, or because the client asked again by itself and
 // was told that the upload is gone.
 func TestTheLostAnswerToComplete(t *testing.T) {
@@ -294,26 +303,40 @@ func TestCredentialsThatMayOnlyWrite(t *testing.T) {
 	f.holds(t, src)
 }
 
-// The store says that it does not have the parts which it had confirmed: going on with that upload is no use.
-func TestAStoreThatLosesPartsStartsAfresh(t *testing.T) {
+// An upload that was begun with other settings, or whose parts the store has lost, would be refused for ever.
+func TestAnUploadThatTheStoreRefusesToGoOnWithStartsAgain(t *testing.T) {
+	for _, c := range []struct {
+		op  string
+		err error
+	}{{"part", errBadRequest}, {"complete", errBadRequest}, {"complete", errBadPart}} {
+		f, src := interrupted(t, source(1)), source(1)
+		refused := false
+		f.before = func(op string, n int) error {
+			if op == c.op && !refused {
+				refused = true
+				return c.err
+			}
+			return nil
+		}
+		if err := put(t, f, src); err != nil {
+			t.Fatal(err)
+		}
+		f.holds(t, src)
+		if f.calls["create"] != 2 || f.calls["abort"] != 1 {
+			t.Errorf("%d uploads, %d aborts", f.calls["create"], f.calls["abort"])
+		}
+	}
+	// When it is refused from the start there is nothing to start again, and what was sent stays.
 	f := newFake()
 	f.before = func(op string, n int) error {
-		if op == "complete" && n == 1 {
+		if op == "complete" {
 			return errBadPart
 		}
 		return nil
 	}
-	if err := put(t, f, source(1)); !errors.Is(err, providers.ErrCorrupt) {
-		t.Errorf("%v", err)
+	if err := put(t, f, source(1)); !errors.Is(err, providers.ErrCorrupt) || f.calls["create"] != 1 || len(f.uploads) != 1 {
+		t.Errorf("%v, %d uploads of %d", err, len(f.uploads), f.calls["create"])
 	}
-	if len(f.uploads) > 0 {
-		t.Error("the upload is still there")
-	}
-	src := source(1)
-	if err := put(t, f, src); err != nil {
-		t.Fatal(err)
-	}
-	f.holds(t, src)
 }
 
 // A cancel that comes while the leftovers are removed does not leave them.
