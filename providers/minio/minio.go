@@ -1,7 +1,7 @@
 // Package minio keeps objects in MinIO and every other S3-compatible store, by minio-go.
 //
 // It stays off the trailing checksums that break such stores: each block goes out with its SHA-256 as signed payload
-// and as x-amz-checksum-sha256.
+// and, unless that is switched off, as x-amz-checksum-sha256.
 package minio
 
 import (
@@ -30,6 +30,7 @@ type Target struct {
 	bucket    string
 	prefix    string // with its slash
 	class     string
+	sums      bool // x-amz-checksum-sha256 is sent
 	closed    atomic.Bool
 }
 
@@ -79,7 +80,7 @@ func New(cfg Config) (*Target, error) {
 	if prefix != "" {
 		prefix += "/"
 	}
-	return &Target{core: core, transport: transport, bucket: cfg.Bucket, prefix: prefix, class: cfg.StorageClass}, nil
+	return &Target{core: core, transport: transport, bucket: cfg.Bucket, prefix: prefix, class: cfg.StorageClass, sums: cfg.Checksums != "off"}, nil
 }
 
 // ready is what every call checks first.

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/goccy/go-yaml"
 	client "github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
 	"go.uber.org/goleak"
@@ -111,6 +112,20 @@ func leftovers(t testing.TB, s *servers.S3, name string) (ids []string) {
 	return ids
 }
 
+// Without checksums the parts of an unfinished upload are known by their MD5, for which every block has to be made.
+func TestContractWithoutChecksums(t *testing.T) {
+	s := servers.MinIO(t, false)
+	awake(t, s)
+	cfg := config(s)
+	cfg.Checksums = "off"
+	targettest.Run(t, targettest.Config{
+		Open:      func(t testing.TB) providers.Target { return open(t, cfg) },
+		Block:     5 << 20,
+		Leftovers: func(t testing.TB, name string) []string { return leftovers(t, s, name) },
+		InFlight:  12,
+	})
+}
+
 func TestContractOnMinIO(t *testing.T)        { contract(t, servers.MinIO(t, false)) }
 func TestContractOnMinIOWithTLS(t *testing.T) { contract(t, servers.MinIO(t, true)) }
 func TestContractOnVersityGW(t *testing.T)    { contract(t, servers.VersityGW(t)) }
@@ -118,15 +133,29 @@ func TestContractOnVersityGW(t *testing.T)    { contract(t, servers.VersityGW(t)
 // stub opens a target on a server that only plays S3.
 func stub(t testing.TB, endpoint string, idle time.Duration) providers.Target {
 	t.Helper()
-	return open(t, minio.Config{
+	return open(t, stubConfig(endpoint, idle))
+}
+
+func stubConfig(endpoint string, idle time.Duration) minio.Config {
+	return minio.Config{
 		Endpoint: endpoint, Bucket: "backups", PathStyle: true, IdleTimeout: idle,
 		AccessKey: providers.NewSecret("a"), SecretKey: providers.NewSecret("b"),
-	})
+	}
 }
 
 func TestHostileServers(t *testing.T) { targettest.RunS3(t, stub) }
 
-func TestHeaders(t *testing.T) { targettest.RunS3Headers(t, stub, true) }
+func TestHeaders(t *testing.T) {
+	for _, checksums := range []string{"auto", "off"} {
+		t.Run(checksums, func(t *testing.T) {
+			targettest.RunS3Headers(t, func(t testing.TB, endpoint string, idle time.Duration) providers.Target {
+				cfg := stubConfig(endpoint, idle)
+				cfg.Checksums = checksums
+				return open(t, cfg)
+			}, checksums == "auto")
+		})
+	}
+}
 
 func TestWhatAPersonMustMend(t *testing.T) {
 	s := servers.MinIO(t, true)
@@ -168,5 +197,29 @@ func TestASilentServerIsAnError(t *testing.T) {
 	}
 	if err := open(t, cfg).Put(t.Context(), "x", providers.Bytes(make([]byte, 16<<20))); err == nil {
 		t.Error("Put to a silent server succeeded")
+	}
+}
+
+func TestChecksumsAreCheckedAndMayBeWrittenBare(t *testing.T) {
+	for text, ok := range map[string]bool{"checksums: off": true, "checksums: auto": true, "bucket: backups": true, "checksums: on": false, "checksums: crc32": false} {
+		cfg := stubConfig("https://s3.example.org", 0)
+		if err := yaml.UnmarshalWithOptions([]byte(text), &cfg, yaml.Strict()); err != nil {
+			t.Fatal(err)
+		}
+		if err := cfg.Validate(); (err == nil) != ok {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+// An unfinished upload may have been begun before the key was changed.
+func TestChecksumsMayBeSwitchedWhileAnUploadIsUnfinished(t *testing.T) {
+	for _, s := range []*servers.S3{servers.MinIO(t, false), servers.VersityGW(t)} {
+		awake(t, s)
+		for _, change := range [][2]string{{"auto", "off"}, {"off", "auto"}} {
+			before, after := config(s), config(s)
+			before.Checksums, after.Checksums = change[0], change[1]
+			targettest.RunSwitch(t, open(t, before), open(t, after), 5<<20)
+		}
 	}
 }

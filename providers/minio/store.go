@@ -24,14 +24,18 @@ func (s *store) options() minio.PutObjectOptions {
 
 func (s *store) PutWhole(ctx context.Context, key string, b *providers.Block) error {
 	o := s.options()
-	o.UserMetadata = map[string]string{"x-amz-checksum-sha256": base64.StdEncoding.EncodeToString(b.Sum[:])}
+	if s.sums {
+		o.UserMetadata = map[string]string{"x-amz-checksum-sha256": base64.StdEncoding.EncodeToString(b.Sum[:])}
+	}
 	_, err := s.core.PutObject(ctx, s.bucket, key, b.Body, b.Body.Size(), "", hex.EncodeToString(b.Sum[:]), o)
 	return translate(err)
 }
 
 func (s *store) Create(ctx context.Context, key string) (string, error) {
 	o := s.options()
-	o.UserMetadata = map[string]string{"x-amz-checksum-algorithm": "SHA256"}
+	if s.sums {
+		o.UserMetadata = map[string]string{"x-amz-checksum-algorithm": "SHA256"}
+	}
 	id, err := s.core.NewMultipartUpload(ctx, s.bucket, key, o)
 	return id, translate(err)
 }
@@ -80,11 +84,12 @@ func part(p minio.ObjectPart) multipart.Part {
 }
 
 func (s *store) UploadPart(ctx context.Context, key, upload string, b *providers.Block) (multipart.Part, error) {
+	o := minio.PutObjectPartOptions{Sha256Hex: hex.EncodeToString(b.Sum[:]), DisableContentSha256: true}
 	sum := base64.StdEncoding.EncodeToString(b.Sum[:])
-	p, err := s.core.PutObjectPart(ctx, s.bucket, key, upload, b.Index+1, b.Body, b.Body.Size(), minio.PutObjectPartOptions{
-		Sha256Hex:    hex.EncodeToString(b.Sum[:]),
-		CustomHeader: http.Header{"X-Amz-Checksum-Sha256": {sum}}, DisableContentSha256: true,
-	})
+	if s.sums {
+		o.CustomHeader = http.Header{"X-Amz-Checksum-Sha256": {sum}}
+	}
+	p, err := s.core.PutObjectPart(ctx, s.bucket, key, upload, b.Index+1, b.Body, b.Body.Size(), o)
 	if err != nil {
 		return multipart.Part{}, translate(err)
 	}
@@ -113,7 +118,7 @@ func (s *store) Abort(ctx context.Context, key, upload string) error {
 }
 
 func (s *store) Stat(ctx context.Context, key string) (multipart.Object, error) {
-	info, err := s.core.StatObject(ctx, s.bucket, key, minio.StatObjectOptions{Checksum: true})
+	info, err := s.core.StatObject(ctx, s.bucket, key, minio.StatObjectOptions{Checksum: s.sums})
 	return multipart.Object{Size: info.Size, ETag: info.ETag, SHA256: info.ChecksumSHA256}, translate(err)
 }
 

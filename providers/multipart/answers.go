@@ -53,7 +53,7 @@ func meaning(code string, status int) (remedy string, kind error) {
 	case "BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch", "InvalidPart":
 		return "", providers.ErrCorrupt
 	case "NotImplemented":
-		return "the store lacks what was asked of it", providers.ErrPermanent
+		return "the store lacks what was asked of it: checksums (off leaves them out), a storage class, encryption", providers.ErrPermanent
 	case "RequestTimeout", "IncompleteBody":
 		return "", nil // the connection was too slow or broke off; S3 says 400, like for mistakes
 	}

@@ -1,8 +1,8 @@
 // Package s3 keeps objects in AWS S3, by aws-sdk-go-v2: the whole AWS credential chain, storage classes, server-side
 // encryption.
 //
-// The SDK's default trailing checksums are off. Each block goes out with its SHA-256 as signed payload and as
-// x-amz-checksum-sha256, which the store keeps; it is not hashed again.
+// The SDK's default trailing checksums are off. Each block goes out with its SHA-256 as signed payload and, unless that
+// is switched off, as x-amz-checksum-sha256, which the store keeps; it is not hashed again.
 package s3
 
 import (
