@@ -2,6 +2,7 @@ package minio_test
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
 	"strings"
@@ -154,6 +155,18 @@ func TestHeaders(t *testing.T) {
 				return open(t, cfg)
 			}, checksums == "auto")
 		})
+	}
+}
+
+// Whoever prints a target prints no keys: fmt does not ask the types of unexported fields how they want to be shown.
+func TestATargetDoesNotShowItsKeys(t *testing.T) {
+	cfg := stubConfig("https://s3.example.org", 0)
+	cfg.AccessKey, cfg.SecretKey = providers.NewSecret("access-word"), providers.NewSecret("secret-word")
+	target := open(t, cfg)
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
+		if shown := fmt.Sprintf(verb, target); strings.Contains(shown, "-word") {
+			t.Errorf("%s: %s", verb, shown)
+		}
 	}
 }
 

@@ -90,6 +90,7 @@ func New(cfg Config) (*Target, error) {
 	if prefix != "" {
 		prefix += "/"
 	}
+	cfg.AccessKey, cfg.SecretKey = providers.Secret{}, providers.Secret{} // the client has them, and fmt would show them here
 	return &Target{client: client, transport: transport, cfg: cfg, prefix: prefix}, nil
 }
 
