@@ -1,4 +1,5 @@
-// Package multipart is the one resumable block upload that s3 and minio share: the loop, and the HTTP transport.
+// Package multipart is what s3 and minio share: the one resumable block upload, the HTTP transport, and what the answers
+// of a store mean.
 //
 // What an earlier try left needs no record here: the server lists the unfinished uploads of a key and their parts.
 // A part counts when its size is right and its SHA-256, or its MD5 in the ETag where the store keeps no SHA-256, is
