@@ -26,6 +26,9 @@ type Config struct {
 	StorageClass string `yaml:"storage_class"`
 	// PathStyle puts the bucket into the path instead of the host name; found by itself unless set.
 	PathStyle bool `yaml:"path_style"`
+	// Checksums is auto, or off for a store that refuses x-amz-checksum-sha256. The signature covers the SHA-256 of what
+	// is sent in any case.
+	Checksums string `yaml:"checksums"`
 	// IdleTimeout is how long the server may be silent; 0: 1 minute.
 	IdleTimeout time.Duration `yaml:"idle_timeout"`
 }
@@ -39,6 +42,9 @@ func (c *Config) Validate() error {
 	}
 	if c.Bucket == "" {
 		errs = append(errs, &providers.FieldError{Key: "bucket", Problem: "is missing", Remedy: "write the name of a bucket that exists"})
+	}
+	if c.Checksums != "" && c.Checksums != "auto" && c.Checksums != "off" {
+		errs = append(errs, &providers.FieldError{Key: "checksums", Problem: "is unknown", Remedy: "write auto, or off for a store that refuses them"})
 	}
 	errs = append(errs, providers.CheckSecret("access_key", c.AccessKey, c.AccessKeyFile), providers.CheckSecret("secret_key", c.SecretKey, c.SecretKeyFile))
 	return errors.Join(errs...)

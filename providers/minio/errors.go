@@ -2,68 +2,26 @@ package minio
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
-	"fmt"
-	"io/fs"
-	"net/http"
 
 	"github.com/minio/minio-go/v7"
 
-	"offsite/providers"
+	"offsite/providers/multipart"
 )
-
-// kindError carries the contract's word for an error of the store.
-type kindError struct {
-	kind error
-	error
-}
-
-func (e *kindError) Unwrap() []error { return []error{e.kind, e.error} }
 
 // translate sorts an answer of the store.
 func translate(err error) error {
 	var answer minio.ErrorResponse
-	if err == nil || !errors.As(err, &answer) {
-		return err
-	}
-	switch answer.Code {
-	case "NoSuchKey", "NoSuchUpload", "NotFound":
-		return &kindError{fs.ErrNotExist, err}
-	case "NoSuchBucket", "PermanentRedirect", "AuthorizationHeaderMalformed", "InvalidBucketName":
-		return &kindError{providers.ErrPermanent, fmt.Errorf("%w; check bucket, region and endpoint", err)}
-	case "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AllAccessDisabled", "AccountProblem":
-		return &kindError{fs.ErrPermission, fmt.Errorf("%w; check the keys and what they may do", err)}
-	case "RequestTimeTooSkewed":
-		return &kindError{providers.ErrPermanent, fmt.Errorf("%w; check this host's clock", err)}
-	case "BadDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch", "InvalidDigest":
-		return &kindError{providers.ErrCorrupt, err}
-	}
-	switch answer.StatusCode {
-	case http.StatusNotFound:
-		return &kindError{fs.ErrNotExist, err}
-	case http.StatusForbidden, http.StatusUnauthorized:
-		return &kindError{fs.ErrPermission, err}
-	}
-	return err
+	errors.As(err, &answer) // without one it stays zero
+	return multipart.Translate(err, answer.Code, answer.StatusCode)
 }
 
-// wrap gives every error of the target its form.
-func (t *Target) wrap(ctx context.Context, op, name string, err error) error {
-	if err == nil {
-		return nil
+// missing makes sure that it is the object that is missing and not the bucket. It asks whatever the code says: where
+// the store sent none, the client has made one up.
+func (t *Target) missing(ctx context.Context, object error) error {
+	there, err := t.core.BucketExists(ctx, t.bucket)
+	if err == nil && !there {
+		err = minio.ErrorResponse{Code: "NoSuchBucket"}
 	}
-	if ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
-		err = fmt.Errorf("%w: %w", ctx.Err(), err)
-	}
-	if errors.As(err, new(x509.UnknownAuthorityError)) || errors.As(err, new(x509.HostnameError)) || errors.As(err, new(x509.CertificateInvalidError)) {
-		err = &kindError{providers.ErrPermanent, fmt.Errorf("%w; ca_file names the certificate of a private authority", err)}
-	}
-	e := &providers.Error{Op: op, Name: name, Err: err}
-	for _, k := range []error{fs.ErrNotExist, fs.ErrPermission, providers.ErrSourceChanged, providers.ErrCorrupt, providers.ErrPermanent} {
-		if errors.Is(err, k) {
-			e.Kind = k
-		}
-	}
-	return e
+	return multipart.Missing(object, translate(err))
 }

@@ -1,13 +1,11 @@
 // Package minio keeps objects in MinIO and every other S3-compatible store, by minio-go.
 //
 // It stays off the trailing checksums that break such stores: each block goes out with its SHA-256 as signed payload
-// and as x-amz-checksum-sha256.
+// and, unless that is switched off, as x-amz-checksum-sha256.
 package minio
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -28,10 +26,11 @@ import (
 // Target is one bucket, below a prefix.
 type Target struct {
 	core      *minio.Core
-	transport *http.Transport
+	transport *multipart.Transport
 	bucket    string
 	prefix    string // with its slash
 	class     string
+	sums      bool // x-amz-checksum-sha256 is sent
 	closed    atomic.Bool
 }
 
@@ -54,7 +53,7 @@ func New(cfg Config) (*Target, error) {
 	if !access.IsSet() {
 		keys = credentials.NewChainCredentials([]credentials.Provider{&credentials.EnvAWS{}, &credentials.EnvMinio{}, &credentials.FileAWSCredentials{}})
 	}
-	transport, err := multipart.Transport(cfg.CAFile, cfg.IdleTimeout)
+	transport, err := multipart.NewTransport(cfg.CAFile, cfg.IdleTimeout)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +80,7 @@ func New(cfg Config) (*Target, error) {
 	if prefix != "" {
 		prefix += "/"
 	}
-	return &Target{core: core, transport: transport, bucket: cfg.Bucket, prefix: prefix, class: cfg.StorageClass}, nil
+	return &Target{core: core, transport: transport, bucket: cfg.Bucket, prefix: prefix, class: cfg.StorageClass, sums: cfg.Checksums != "off"}, nil
 }
 
 // ready is what every call checks first.
@@ -101,13 +100,13 @@ func (t *Target) Put(ctx context.Context, name string, src providers.Source) err
 	if err == nil {
 		err = multipart.Put(ctx, (*store)(t), t.prefix+name, src)
 	}
-	return t.wrap(ctx, "put", name, err)
+	return multipart.Wrap(ctx, "put", name, err)
 }
 
 // Get is part of providers.Target.
 func (t *Target) Get(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error) {
 	if err := t.ready(ctx, name); err != nil {
-		return nil, t.wrap(ctx, "get", name, err)
+		return nil, multipart.Wrap(ctx, "get", name, err)
 	}
 	if length == 0 {
 		if _, err := t.Stat(ctx, name); err != nil {
@@ -123,14 +122,22 @@ func (t *Target) Get(ctx context.Context, name string, offset, length int64) (io
 	case offset > 0:
 		opts.Set("Range", fmt.Sprintf("bytes=%d-", offset))
 	}
-	body, _, _, err := t.core.GetObject(ctx, t.bucket, t.prefix+name, opts)
+	body, _, header, err := t.core.GetObject(ctx, t.bucket, t.prefix+name, opts)
 	if minio.ToErrorResponse(err).Code == "InvalidRange" {
 		return http.NoBody, nil
 	}
-	if err != nil {
-		return nil, t.wrap(ctx, "get", name, translate(err))
+	if err = translate(err); isMissing(err) {
+		err = t.missing(ctx, err)
 	}
-	return &reader{body, func(err error) error { return t.wrap(ctx, "get", name, err) }}, nil
+	if err == nil && (offset > 0 || length > 0) {
+		if err = multipart.Ranged(header.Get("Content-Range"), offset); err != nil {
+			body.Close()
+		}
+	}
+	if err != nil {
+		return nil, multipart.Wrap(ctx, "get", name, err)
+	}
+	return &reader{body, func(err error) error { return multipart.Wrap(ctx, "get", name, err) }}, nil
 }
 
 // reader gives the errors of a body the contract's form.
@@ -150,11 +157,14 @@ func (r *reader) Read(p []byte) (int, error) {
 // Stat is part of providers.Target.
 func (t *Target) Stat(ctx context.Context, name string) (providers.Object, error) {
 	if err := t.ready(ctx, name); err != nil {
-		return providers.Object{}, t.wrap(ctx, "stat", name, err)
+		return providers.Object{}, multipart.Wrap(ctx, "stat", name, err)
 	}
 	info, err := t.core.StatObject(ctx, t.bucket, t.prefix+name, minio.StatObjectOptions{})
+	if err = translate(err); isMissing(err) {
+		err = t.missing(ctx, err)
+	}
 	if err != nil {
-		return providers.Object{}, t.wrap(ctx, "stat", name, translate(err))
+		return providers.Object{}, multipart.Wrap(ctx, "stat", name, err)
 	}
 	return providers.Object{Name: name, Size: info.Size, Modified: info.LastModified}, nil
 }
@@ -163,12 +173,12 @@ func (t *Target) Stat(ctx context.Context, name string) (providers.Object, error
 func (t *Target) List(ctx context.Context, prefix string) iter.Seq2[providers.Object, error] {
 	return func(yield func(providers.Object, error) bool) {
 		if t.closed.Load() {
-			yield(providers.Object{}, t.wrap(ctx, "list", prefix, fs.ErrClosed))
+			yield(providers.Object{}, multipart.Wrap(ctx, "list", prefix, fs.ErrClosed))
 			return
 		}
 		for o := range t.core.ListObjectsIter(ctx, t.bucket, minio.ListObjectsOptions{Prefix: t.prefix + prefix, Recursive: true}) {
 			if o.Err != nil {
-				yield(providers.Object{}, t.wrap(ctx, "list", prefix, translate(o.Err)))
+				yield(providers.Object{}, multipart.Wrap(ctx, "list", prefix, translate(o.Err)))
 				return
 			}
 			if !yield(providers.Object{Name: strings.TrimPrefix(o.Key, t.prefix), Size: o.Size, Modified: o.LastModified}, nil) {
@@ -176,7 +186,7 @@ func (t *Target) List(ctx context.Context, prefix string) iter.Seq2[providers.Ob
 			}
 		}
 		if err := ctx.Err(); err != nil {
-			yield(providers.Object{}, t.wrap(ctx, "list", prefix, err))
+			yield(providers.Object{}, multipart.Wrap(ctx, "list", prefix, err))
 		}
 	}
 }
@@ -187,112 +197,17 @@ func (t *Target) Delete(ctx context.Context, name string) error {
 	if err == nil {
 		err = translate(t.core.RemoveObject(ctx, t.bucket, t.prefix+name, minio.RemoveObjectOptions{}))
 	}
-	if err == nil || errors.Is(err, fs.ErrNotExist) {
+	if err == nil || isMissing(err) {
 		err = multipart.Tidy(ctx, (*store)(t), t.prefix+name)
 	}
-	return t.wrap(ctx, "delete", name, err)
+	return multipart.Wrap(ctx, "delete", name, err)
 }
+
+func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 
 // Close is part of providers.Target.
 func (t *Target) Close() error {
 	t.closed.Store(true)
-	t.transport.CloseIdleConnections()
+	t.transport.Close()
 	return nil
-}
-
-// store is the calls that an upload is made of.
-type store Target
-
-func (s *store) options() minio.PutObjectOptions {
-	return minio.PutObjectOptions{StorageClass: s.class, ContentType: "application/octet-stream"}
-}
-
-func (s *store) PutWhole(ctx context.Context, key string, b *providers.Block) error {
-	o := s.options()
-	o.UserMetadata = map[string]string{"x-amz-checksum-sha256": base64.StdEncoding.EncodeToString(b.Sum[:])}
-	_, err := s.core.PutObject(ctx, s.bucket, key, b.Body, b.Body.Size(), "", hex.EncodeToString(b.Sum[:]), o)
-	return translate(err)
-}
-
-func (s *store) Create(ctx context.Context, key string) (string, error) {
-	o := s.options()
-	o.UserMetadata = map[string]string{"x-amz-checksum-algorithm": "SHA256"}
-	id, err := s.core.NewMultipartUpload(ctx, s.bucket, key, o)
-	return id, translate(err)
-}
-
-func (s *store) Uploads(ctx context.Context, key string) (ids []string, err error) {
-	var keyMarker, idMarker string
-	for {
-		page, err := s.core.ListMultipartUploads(ctx, s.bucket, key, keyMarker, idMarker, "", 1000)
-		if err != nil {
-			return nil, translate(err)
-		}
-		for _, u := range page.Uploads {
-			if u.Key == key {
-				ids = append(ids, u.UploadID)
-			}
-		}
-		if !page.IsTruncated || page.NextKeyMarker == keyMarker && page.NextUploadIDMarker == idMarker {
-			return ids, nil
-		}
-		keyMarker, idMarker = page.NextKeyMarker, page.NextUploadIDMarker
-	}
-}
-
-func (s *store) Parts(ctx context.Context, key, upload string) (parts []multipart.Part, err error) {
-	for marker := 0; ; {
-		page, err := s.core.ListObjectParts(ctx, s.bucket, key, upload, marker, 1000)
-		if err != nil {
-			return nil, translate(err)
-		}
-		for _, p := range page.ObjectParts {
-			parts = append(parts, part(p))
-		}
-		if !page.IsTruncated || page.NextPartNumberMarker <= marker {
-			return parts, nil
-		}
-		marker = page.NextPartNumberMarker
-	}
-}
-
-func part(p minio.ObjectPart) multipart.Part {
-	out := multipart.Part{Number: p.PartNumber, Size: p.Size, ETag: p.ETag}
-	if sum, err := base64.StdEncoding.DecodeString(p.ChecksumSHA256); err == nil {
-		copy(out.SHA256[:], sum)
-	}
-	return out
-}
-
-func (s *store) UploadPart(ctx context.Context, key, upload string, b *providers.Block) (multipart.Part, error) {
-	sum := base64.StdEncoding.EncodeToString(b.Sum[:])
-	p, err := s.core.PutObjectPart(ctx, s.bucket, key, upload, b.Index+1, b.Body, b.Body.Size(), minio.PutObjectPartOptions{
-		Sha256Hex:    hex.EncodeToString(b.Sum[:]),
-		CustomHeader: http.Header{"X-Amz-Checksum-Sha256": {sum}},
-	})
-	if err != nil {
-		return multipart.Part{}, translate(err)
-	}
-	p.PartNumber, p.Size = b.Index+1, b.Body.Size()
-	if p.ChecksumSHA256 != "" && p.ChecksumSHA256 != sum {
-		return multipart.Part{}, fmt.Errorf("part %d: %w", p.PartNumber, providers.ErrCorrupt)
-	}
-	return part(p), nil
-}
-
-func (s *store) Complete(ctx context.Context, key, upload string, parts []multipart.Part) error {
-	var done []minio.CompletePart
-	for _, p := range parts {
-		c := minio.CompletePart{PartNumber: p.Number, ETag: p.ETag}
-		if p.SHA256 != [32]byte{} {
-			c.ChecksumSHA256 = base64.StdEncoding.EncodeToString(p.SHA256[:])
-		}
-		done = append(done, c)
-	}
-	_, err := s.core.CompleteMultipartUpload(ctx, s.bucket, key, upload, done, s.options())
-	return translate(err)
-}
-
-func (s *store) Abort(ctx context.Context, key, upload string) error {
-	return translate(s.core.AbortMultipartUpload(ctx, s.bucket, key, upload))
 }

@@ -2,17 +2,26 @@ package minio_test
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/goccy/go-yaml"
+	client "github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+	"go.uber.org/goleak"
+
 	"offsite/providers"
 	"offsite/providers/minio"
+	"offsite/providers/multipart"
 	"offsite/providers/targettest"
 	"offsite/test/servers"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func config(s *servers.S3) minio.Config {
 	return minio.Config{
@@ -49,14 +58,117 @@ func awake(t *testing.T, s *servers.S3) {
 func contract(t *testing.T, s *servers.S3) {
 	awake(t, s)
 	targettest.Run(t, targettest.Config{
-		Open:  func(t testing.TB) providers.Target { return open(t, config(s)) },
-		Block: 5 << 20,
+		Open:      func(t testing.TB) providers.Target { return open(t, config(s)) },
+		Block:     5 << 20,
+		Leftovers: func(t testing.TB, name string) []string { return leftovers(t, s, name) },
+	})
+	t.Run("the answer to the completion is lost", func(t *testing.T) {
+		targettest.RunS3LostAnswer(t, func(t testing.TB, endpoint string, _ time.Duration) providers.Target {
+			cfg := config(s)
+			cfg.Endpoint = endpoint
+			return open(t, cfg)
+		}, s.Endpoint, transport(t, s), 5<<20)
+	})
+	t.Run("a missing bucket is not a missing object", func(t *testing.T) {
+		cfg := config(s)
+		cfg.Bucket = "no-such-bucket"
+		target := open(t, cfg)
+		_, statErr := target.Stat(t.Context(), "x")
+		_, getErr := target.Get(t.Context(), "x", 0, -1)
+		for _, err := range []error{statErr, getErr} {
+			if !errors.Is(err, providers.ErrPermanent) || errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "check bucket") {
+				t.Errorf("%v", err)
+			}
+		}
+	})
+}
+
+// transport reaches the server around the target.
+func transport(t testing.TB, s *servers.S3) *multipart.Transport {
+	t.Helper()
+	direct, err := multipart.NewTransport(s.CAFile, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(direct.Close)
+	return direct
+}
+
+// leftovers are the unfinished uploads, as the owner of the bucket sees them. (MinIO lists them by the exact key only.)
+func leftovers(t testing.TB, s *servers.S3, name string) (ids []string) {
+	t.Helper()
+	owner, err := client.NewCore(strings.TrimPrefix(strings.TrimPrefix(s.Endpoint, "http://"), "https://"), &client.Options{
+		Creds: credentials.NewStaticV4(s.AccessKey, s.SecretKey, ""), Secure: s.CAFile != "", Transport: transport(t, s),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := owner.ListMultipartUploads(t.Context(), s.Bucket, "some/prefix/"+name, "", "", "", 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, u := range found.Uploads {
+		ids = append(ids, u.UploadID)
+	}
+	return ids
+}
+
+// Without checksums the parts of an unfinished upload are known by their MD5, for which every block has to be made.
+func TestContractWithoutChecksums(t *testing.T) {
+	s := servers.MinIO(t, false)
+	awake(t, s)
+	cfg := config(s)
+	cfg.Checksums = "off"
+	targettest.Run(t, targettest.Config{
+		Open:      func(t testing.TB) providers.Target { return open(t, cfg) },
+		Block:     5 << 20,
+		Leftovers: func(t testing.TB, name string) []string { return leftovers(t, s, name) },
+		InFlight:  12,
 	})
 }
 
 func TestContractOnMinIO(t *testing.T)        { contract(t, servers.MinIO(t, false)) }
 func TestContractOnMinIOWithTLS(t *testing.T) { contract(t, servers.MinIO(t, true)) }
 func TestContractOnVersityGW(t *testing.T)    { contract(t, servers.VersityGW(t)) }
+
+// stub opens a target on a server that only plays S3.
+func stub(t testing.TB, endpoint string, idle time.Duration) providers.Target {
+	t.Helper()
+	return open(t, stubConfig(endpoint, idle))
+}
+
+func stubConfig(endpoint string, idle time.Duration) minio.Config {
+	return minio.Config{
+		Endpoint: endpoint, Bucket: "backups", PathStyle: true, IdleTimeout: idle,
+		AccessKey: providers.NewSecret("a"), SecretKey: providers.NewSecret("b"),
+	}
+}
+
+func TestHostileServers(t *testing.T) { targettest.RunS3(t, stub) }
+
+func TestHeaders(t *testing.T) {
+	for _, checksums := range []string{"auto", "off"} {
+		t.Run(checksums, func(t *testing.T) {
+			targettest.RunS3Headers(t, func(t testing.TB, endpoint string, idle time.Duration) providers.Target {
+				cfg := stubConfig(endpoint, idle)
+				cfg.Checksums = checksums
+				return open(t, cfg)
+			}, checksums == "auto")
+		})
+	}
+}
+
+// Whoever prints a target prints no keys: fmt does not ask the types of unexported fields how they want to be shown.
+func TestATargetDoesNotShowItsKeys(t *testing.T) {
+	cfg := stubConfig("https://s3.example.org", 0)
+	cfg.AccessKey, cfg.SecretKey = providers.NewSecret("access-word"), providers.NewSecret("secret-word")
+	target := open(t, cfg)
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
+		if shown := fmt.Sprintf(verb, target); strings.Contains(shown, "-word") {
+			t.Errorf("%s: %s", verb, shown)
+		}
+	}
+}
 
 func TestWhatAPersonMustMend(t *testing.T) {
 	s := servers.MinIO(t, true)
@@ -98,5 +210,29 @@ func TestASilentServerIsAnError(t *testing.T) {
 	}
 	if err := open(t, cfg).Put(t.Context(), "x", providers.Bytes(make([]byte, 16<<20))); err == nil {
 		t.Error("Put to a silent server succeeded")
+	}
+}
+
+func TestChecksumsAreCheckedAndMayBeWrittenBare(t *testing.T) {
+	for text, ok := range map[string]bool{"checksums: off": true, "checksums: auto": true, "bucket: backups": true, "checksums: on": false, "checksums: crc32": false} {
+		cfg := stubConfig("https://s3.example.org", 0)
+		if err := yaml.UnmarshalWithOptions([]byte(text), &cfg, yaml.Strict()); err != nil {
+			t.Fatal(err)
+		}
+		if err := cfg.Validate(); (err == nil) != ok {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+// An unfinished upload may have been begun before the key was changed.
+func TestChecksumsMayBeSwitchedWhileAnUploadIsUnfinished(t *testing.T) {
+	for _, s := range []*servers.S3{servers.MinIO(t, false), servers.VersityGW(t)} {
+		awake(t, s)
+		for _, change := range [][2]string{{"auto", "off"}, {"off", "auto"}} {
+			before, after := config(s), config(s)
+			before.Checksums, after.Checksums = change[0], change[1]
+			targettest.RunSwitch(t, open(t, before), open(t, after), 5<<20)
+		}
 	}
 }

@@ -1,4 +1,5 @@
-// Package multipart is the one resumable block upload that s3 and minio share: the loop, and the HTTP transport.
+// Package multipart is what s3 and minio share: the one resumable block upload, the HTTP transport, and what the answers
+// of a store mean.
 //
 // What an earlier try left needs no record here: the server lists the unfinished uploads of a key and their parts.
 // A part counts when its size is right and its SHA-256, or its MD5 in the ETag where the store keeps no SHA-256, is
@@ -24,7 +25,7 @@ import (
 	"offsite/providers"
 )
 
-// Store is the few calls of an S3 client that an upload is made of. A missing upload is fs.ErrNotExist.
+// Store is the few calls of an S3 client that an upload is made of. A missing upload or object is fs.ErrNotExist.
 type Store interface {
 	// PutWhole stores an object of one block, or of none.
 	PutWhole(ctx context.Context, key string, b *providers.Block) error
@@ -34,8 +35,11 @@ type Store interface {
 	Parts(ctx context.Context, key, upload string) ([]Part, error)
 	// UploadPart stores block i as part i+1.
 	UploadPart(ctx context.Context, key, upload string, b *providers.Block) (Part, error)
-	Complete(ctx context.Context, key, upload string, parts []Part) error
+	// Complete makes the object of its parts, and gives its ETag.
+	Complete(ctx context.Context, key, upload string, parts []Part) (etag string, err error)
 	Abort(ctx context.Context, key, upload string) error
+	Stat(ctx context.Context, key string) (Object, error)
+	Remove(ctx context.Context, key string) error
 }
 
 // Part is a stored part.
@@ -46,6 +50,16 @@ type Part struct {
 	ETag   string
 	// SHA256 is all zero when the store does not say.
 	SHA256 [32]byte
+}
+
+// Object is what the store says of an object.
+type Object struct {
+	// Size is -1 when the store does not say.
+	Size int64
+	ETag string
+	// SHA256 is the SHA-256 of the parts' SHA-256, as S3 writes it: base64, a dash, the number of parts. It is empty
+	// when the store does not say.
+	SHA256 string
 }
 
 const (
@@ -61,16 +75,14 @@ func Put(ctx context.Context, s Store, key string, src providers.Source) error {
 		return fmt.Errorf("%d blocks, and the store takes %d: %w", n, maxParts, providers.ErrPermanent)
 	}
 	if providers.Blocks(src) < 2 {
-		return errors.Join(putWhole(ctx, s, key, src), ctx.Err())
+		return putWhole(ctx, s, key, src)
 	}
 	err := put(ctx, s, key, src)
 	if errors.Is(err, errUploadGone) {
 		err = put(ctx, s, key, src) // it was finished or aborted by somebody else meanwhile: once more from the start
 	}
 	if errors.Is(err, providers.ErrSourceChanged) {
-		tidy, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyTime)
-		defer cancel()
-		err = errors.Join(err, AbortAll(tidy, s, key))
+		err = errors.Join(err, afresh(ctx, func(ctx context.Context) error { return AbortAll(ctx, s, key) }))
 	}
 	return err
 }
@@ -88,7 +100,9 @@ func putWhole(ctx context.Context, s Store, key string, src providers.Source) er
 		return err
 	}
 	defer b.Release()
-	return s.PutWhole(ctx, key, b)
+	lent, end := lend(b)
+	defer end()
+	return s.PutWhole(ctx, key, lent)
 }
 
 // errUploadGone: the store does not know the upload any more.
@@ -99,25 +113,38 @@ func put(ctx context.Context, s Store, key string, src providers.Source) error {
 	if err != nil {
 		return err
 	}
-	if upload == "" {
+	found := upload != ""
+	if !found {
 		if upload, err = s.Create(ctx, key); err != nil {
 			return err
 		}
 	}
 	parts, err := send(ctx, s, key, upload, src, have)
-	if err != nil {
-		return gone(err)
+	if err == nil {
+		err = finish(ctx, s, key, upload, parts)
 	}
-	if err := s.Complete(ctx, key, upload, parts); err != nil {
+	if found && isUnfit(err) {
+		// It was begun with other settings, or the store has lost a part of it: it would be refused for ever.
+		err = afresh(ctx, func(ctx context.Context) error { return s.Abort(ctx, key, upload) })
+		return errors.Join(fmt.Errorf("%w: the store refuses to go on with it", errUploadGone), err)
+	}
+	if err != nil {
 		return gone(err)
 	}
 	abortOthers(ctx, s, key, upload)
 	return nil
 }
 
+// isUnfit says whether the store refuses what it was asked to do with an upload, and would do so again.
+func isUnfit(err error) bool {
+	var r *refusal
+	return errors.As(err, &r) && slices.Contains([]string{"InvalidPart", "InvalidRequest", "InvalidArgument"}, r.code)
+}
+
 func gone(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: %w", errUploadGone, err)
+	var r *refusal
+	if errors.As(err, &r) && r.kind == fs.ErrNotExist {
+		return fmt.Errorf("%w: %v", errUploadGone, err) // to the caller of Put, nothing that it asked for is missing
 	}
 	return err
 }
@@ -197,7 +224,9 @@ func sendBlock(ctx context.Context, s Store, key, upload string, src providers.S
 	if ok && (there.SHA256 == b.Sum || there.SHA256 == [32]byte{} && sameMD5(there.ETag, b)) {
 		return there, nil
 	}
-	return s.UploadPart(ctx, key, upload, b)
+	lent, end := lend(b)
+	defer end()
+	return s.UploadPart(ctx, key, upload, lent)
 }
 
 // sameMD5 compares an ETag, which for most stores is the MD5 of the part, with the block.

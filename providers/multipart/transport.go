@@ -5,9 +5,11 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,9 +17,22 @@ import (
 const DefaultIdle = time.Minute
 
 // Transport is HTTP/1.1 with enough kept connections, no limit on a whole request, and a limit on silence: a read or
-// write that makes no progress for idle fails. caFile, which may be empty, holds certificates to trust beside the
-// system's.
-func Transport(caFile string, idle time.Duration) (*http.Transport, error) {
+// write that makes no progress for the idle time fails.
+type Transport struct {
+	http   *http.Transport
+	closed atomic.Bool
+}
+
+const (
+	// large bodies are sent when the server has agreed to have them. It may answer instead that it refuses, and close the
+	// connection on a client that is still sending, which would hear of a broken connection only.
+	large = 1 << 20
+	// agreement is how long to wait for it; some servers never say so and wait for the body.
+	agreement = time.Second
+)
+
+// NewTransport is a transport that trusts the certificates in caFile, which may be empty, beside the system's.
+func NewTransport(caFile string, idle time.Duration) (*Transport, error) {
 	if idle == 0 {
 		idle = DefaultIdle
 	}
@@ -35,7 +50,7 @@ func Transport(caFile string, idle time.Duration) (*http.Transport, error) {
 		}
 	}
 	dialer := &net.Dialer{Timeout: min(idle, 30*time.Second), KeepAlive: 30 * time.Second}
-	return &http.Transport{
+	return &Transport{http: &http.Transport{
 		Proxy: http.ProxyFromEnvironment,
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			c, err := dialer.DialContext(ctx, network, address)
@@ -47,12 +62,36 @@ func Transport(caFile string, idle time.Duration) (*http.Transport, error) {
 		TLSClientConfig:       &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:   min(idle, 30*time.Second),
 		ResponseHeaderTimeout: idle,
+		ExpectContinueTimeout: agreement,
 		MaxIdleConnsPerHost:   32,
 		IdleConnTimeout:       idle,
 		WriteBufferSize:       256 << 10,
 		ReadBufferSize:        256 << 10,
 		DisableCompression:    true,
-	}, nil
+	}}, nil
+}
+
+// RoundTrip is part of http.RoundTripper.
+func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if t.closed.Load() {
+		if r.Body != nil {
+			r.Body.Close()
+		}
+		return nil, fs.ErrClosed
+	}
+	if r.ContentLength >= large {
+		r = r.Clone(r.Context())
+		r.Header.Set("Expect", "100-continue")
+		r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/1.1", 1, 1 // net/http looks here, and the AWS SDK leaves it out
+	}
+	return t.http.RoundTrip(r)
+}
+
+// Close closes the connections, those in use when their answers have been read. Requests after it fail, so that a call
+// under way opens no new ones.
+func (t *Transport) Close() {
+	t.closed.Store(true)
+	t.http.CloseIdleConnections()
 }
 
 // idleConn gives each read and each write idle time to make progress.

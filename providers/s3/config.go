@@ -32,6 +32,9 @@ type Config struct {
 	SSE    string `yaml:"sse"`
 	KMSKey string `yaml:"kms_key"`
 	CAFile string `yaml:"ca_file"`
+	// Checksums is auto, or off for a store that refuses x-amz-checksum-sha256. The signature covers the SHA-256 of what
+	// is sent in any case.
+	Checksums string `yaml:"checksums"`
 	// IdleTimeout is how long the server may be silent; 0: 1 minute.
 	IdleTimeout time.Duration `yaml:"idle_timeout"`
 }
@@ -59,6 +62,9 @@ func (c *Config) Validate() error {
 	}
 	if c.StorageClass == string(types.StorageClassGlacier) || c.StorageClass == string(types.StorageClassDeepArchive) {
 		wrong("storage_class", "cannot be read back at once", "write GLACIER_IR or another class that can")
+	}
+	if c.Checksums != "" && c.Checksums != "auto" && c.Checksums != "off" {
+		wrong("checksums", "is unknown", "write auto, or off for a store that refuses them")
 	}
 	errs = append(errs, providers.CheckSecret("access_key", c.AccessKey, c.AccessKeyFile), providers.CheckSecret("secret_key", c.SecretKey, c.SecretKeyFile))
 	return errors.Join(errs...)

@@ -2,25 +2,15 @@ package s3
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
-	"fmt"
-	"io/fs"
 	"net/http"
 
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
-	"offsite/providers"
+	"offsite/providers/multipart"
 )
-
-// kindError carries the contract's word for an error of the store.
-type kindError struct {
-	kind error
-	error
-}
-
-func (e *kindError) Unwrap() []error { return []error{e.kind, e.error} }
 
 // code is the store's own word for an error, or empty.
 func code(err error) string {
@@ -31,53 +21,29 @@ func code(err error) string {
 	return ""
 }
 
-func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) }
-
 // translate sorts an answer of the store.
 func translate(err error) error {
-	if err == nil {
-		return nil
-	}
-	switch code(err) {
-	case "NoSuchKey", "NoSuchUpload", "NotFound":
-		return &kindError{fs.ErrNotExist, err}
-	case "NoSuchBucket", "PermanentRedirect", "AuthorizationHeaderMalformed", "InvalidBucketName":
-		return &kindError{providers.ErrPermanent, fmt.Errorf("%w; check bucket, region and endpoint", err)}
-	case "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AllAccessDisabled", "AccountProblem", "ExpiredToken":
-		return &kindError{fs.ErrPermission, fmt.Errorf("%w; check the keys and what they may do", err)}
-	case "RequestTimeTooSkewed":
-		return &kindError{providers.ErrPermanent, fmt.Errorf("%w; check this host's clock", err)}
-	case "BadDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch", "InvalidDigest":
-		return &kindError{providers.ErrCorrupt, err}
-	}
 	var answer *smithyhttp.ResponseError
-	if errors.As(err, &answer) {
-		switch answer.HTTPStatusCode() {
-		case http.StatusNotFound:
-			return &kindError{fs.ErrNotExist, err}
-		case http.StatusForbidden, http.StatusUnauthorized:
-			return &kindError{fs.ErrPermission, err}
-		}
+	if !errors.As(err, &answer) {
+		return multipart.Translate(err, code(err), 0)
 	}
-	return err
+	if answer.HTTPStatusCode() == http.StatusNotFound && aboutCredentials(err) {
+		return multipart.Translate(err, "", 0) // no object is missing
+	}
+	return multipart.Translate(err, code(err), answer.HTTPStatusCode())
 }
 
-// wrap gives every error of the target its form.
-func (t *Target) wrap(ctx context.Context, op, name string, err error) error {
-	if err == nil {
-		return nil
+// aboutCredentials says whether it was not the store that answered, but a service that was asked for credentials.
+func aboutCredentials(err error) bool {
+	var call, within *smithy.OperationError
+	return errors.As(err, &call) && errors.As(call.Err, &within)
+}
+
+// missing makes sure that it is the object that is missing and not the bucket, unless the store has said so.
+func (t *Target) missing(ctx context.Context, object error) error {
+	if code(object) == "NoSuchKey" {
+		return object
 	}
-	if ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
-		err = fmt.Errorf("%w: %w", ctx.Err(), err)
-	}
-	if errors.As(err, new(x509.UnknownAuthorityError)) || errors.As(err, new(x509.HostnameError)) || errors.As(err, new(x509.CertificateInvalidError)) {
-		err = &kindError{providers.ErrPermanent, fmt.Errorf("%w; ca_file names the certificate of a private authority", err)}
-	}
-	e := &providers.Error{Op: op, Name: name, Err: err}
-	for _, k := range []error{fs.ErrNotExist, fs.ErrPermission, providers.ErrSourceChanged, providers.ErrCorrupt, providers.ErrPermanent} {
-		if errors.Is(err, k) {
-			e.Kind = k
-		}
-	}
-	return e
+	_, err := t.client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &t.cfg.Bucket})
+	return multipart.Missing(object, translate(err))
 }

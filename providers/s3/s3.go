@@ -1,14 +1,15 @@
 // Package s3 keeps objects in AWS S3, by aws-sdk-go-v2: the whole AWS credential chain, storage classes, server-side
 // encryption.
 //
-// The SDK's default trailing checksums are off. Each block goes out with its SHA-256 as signed payload and as
-// x-amz-checksum-sha256, which the store keeps; it is not hashed again.
+// The SDK's default trailing checksums are off. Each block goes out with its SHA-256 as signed payload and, unless that
+// is switched off, as x-amz-checksum-sha256, which the store keeps; it is not hashed again.
 package s3
 
 import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -32,7 +33,7 @@ import (
 // Target is one bucket, below a prefix.
 type Target struct {
 	client    *s3.Client
-	transport *http.Transport
+	transport *multipart.Transport
 	cfg       Config
 	prefix    string // with its slash
 	closed    atomic.Bool
@@ -49,7 +50,7 @@ func New(cfg Config) (*Target, error) {
 	if ca == "" {
 		ca = os.Getenv("AWS_CA_BUNDLE") // part of the AWS configuration, which the SDK reads for its own client only
 	}
-	transport, err := multipart.Transport(ca, cfg.IdleTimeout)
+	transport, err := multipart.NewTransport(ca, cfg.IdleTimeout)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +80,7 @@ func New(cfg Config) (*Target, error) {
 		sdk.Region = "us-east-1"
 	}
 	client := s3.NewFromConfig(sdk, func(o *s3.Options) {
-		o.HTTPClient = &http.Client{Transport: transport}
+		o.HTTPClient = &http.Client{Transport: transport, CheckRedirect: stay}
 		o.UsePathStyle = cfg.PathStyle
 		if cfg.Endpoint != "" {
 			o.BaseEndpoint = &cfg.Endpoint
@@ -89,8 +90,12 @@ func New(cfg Config) (*Target, error) {
 	if prefix != "" {
 		prefix += "/"
 	}
+	cfg.AccessKey, cfg.SecretKey = providers.Secret{}, providers.Secret{} // the client has them, and fmt would show them here
 	return &Target{client: client, transport: transport, cfg: cfg, prefix: prefix}, nil
 }
+
+// stay follows no redirect: of a PUT the client would make a GET, and take its answer for success.
+func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // keys are those of the configuration; nil: the AWS chain is asked.
 func (c *Config) keys() (aws.CredentialsProvider, error) {
@@ -126,13 +131,13 @@ func (t *Target) Put(ctx context.Context, name string, src providers.Source) err
 	if err == nil {
 		err = multipart.Put(ctx, (*store)(t), t.prefix+name, src)
 	}
-	return t.wrap(ctx, "put", name, err)
+	return multipart.Wrap(ctx, "put", name, err)
 }
 
 // Get is part of providers.Target.
 func (t *Target) Get(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error) {
 	if err := t.ready(ctx, name); err != nil {
-		return nil, t.wrap(ctx, "get", name, err)
+		return nil, multipart.Wrap(ctx, "get", name, err)
 	}
 	if length == 0 {
 		if _, err := t.Stat(ctx, name); err != nil {
@@ -151,10 +156,18 @@ func (t *Target) Get(ctx context.Context, name string, offset, length int64) (io
 	if code(err) == "InvalidRange" {
 		return http.NoBody, nil
 	}
-	if err != nil {
-		return nil, t.wrap(ctx, "get", name, translate(err))
+	if err = translate(err); isMissing(err) {
+		err = t.missing(ctx, err)
 	}
-	return &reader{out.Body, func(err error) error { return t.wrap(ctx, "get", name, err) }}, nil
+	if err == nil && in.Range != nil {
+		if err = multipart.Ranged(aws.ToString(out.ContentRange), offset); err != nil {
+			out.Body.Close()
+		}
+	}
+	if err != nil {
+		return nil, multipart.Wrap(ctx, "get", name, err)
+	}
+	return &reader{out.Body, func(err error) error { return multipart.Wrap(ctx, "get", name, err) }}, nil
 }
 
 // reader gives the errors of a body the contract's form.
@@ -174,11 +187,14 @@ func (r *reader) Read(p []byte) (int, error) {
 // Stat is part of providers.Target.
 func (t *Target) Stat(ctx context.Context, name string) (providers.Object, error) {
 	if err := t.ready(ctx, name); err != nil {
-		return providers.Object{}, t.wrap(ctx, "stat", name, err)
+		return providers.Object{}, multipart.Wrap(ctx, "stat", name, err)
 	}
 	out, err := t.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &t.cfg.Bucket, Key: aws.String(t.prefix + name)})
+	if err = translate(err); isMissing(err) {
+		err = t.missing(ctx, err)
+	}
 	if err != nil {
-		return providers.Object{}, t.wrap(ctx, "stat", name, translate(err))
+		return providers.Object{}, multipart.Wrap(ctx, "stat", name, err)
 	}
 	return providers.Object{Name: name, Size: aws.ToInt64(out.ContentLength), Modified: aws.ToTime(out.LastModified)}, nil
 }
@@ -187,14 +203,14 @@ func (t *Target) Stat(ctx context.Context, name string) (providers.Object, error
 func (t *Target) List(ctx context.Context, prefix string) iter.Seq2[providers.Object, error] {
 	return func(yield func(providers.Object, error) bool) {
 		if t.closed.Load() {
-			yield(providers.Object{}, t.wrap(ctx, "list", prefix, fs.ErrClosed))
+			yield(providers.Object{}, multipart.Wrap(ctx, "list", prefix, fs.ErrClosed))
 			return
 		}
 		pages := s3.NewListObjectsV2Paginator(t.client, &s3.ListObjectsV2Input{Bucket: &t.cfg.Bucket, Prefix: aws.String(t.prefix + prefix)})
 		for pages.HasMorePages() {
 			page, err := pages.NextPage(ctx)
 			if err != nil {
-				yield(providers.Object{}, t.wrap(ctx, "list", prefix, translate(err)))
+				yield(providers.Object{}, multipart.Wrap(ctx, "list", prefix, translate(err)))
 				return
 			}
 			for _, o := range page.Contents {
@@ -216,13 +232,13 @@ func (t *Target) Delete(ctx context.Context, name string) error {
 			err = multipart.Tidy(ctx, (*store)(t), t.prefix+name)
 		}
 	}
-	return t.wrap(ctx, "delete", name, err)
+	return multipart.Wrap(ctx, "delete", name, err)
 }
 
 // Close is part of providers.Target.
 func (t *Target) Close() error {
 	t.closed.Store(true)
-	t.transport.CloseIdleConnections()
+	t.transport.Close()
 	return nil
 }
 
@@ -233,5 +249,7 @@ func hashed(sum [32]byte) func(*s3.Options) {
 	})
 	return s3.WithAPIOptions(func(s *middleware.Stack) error { return s.Initialize.Add(set, middleware.Before) })
 }
+
+func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 
 func base64Sum(sum [32]byte) *string { return aws.String(base64.StdEncoding.EncodeToString(sum[:])) }

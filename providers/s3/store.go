@@ -24,6 +24,16 @@ func (s *store) kmsKey() *string {
 	return &s.cfg.KMSKey
 }
 
+// sums says whether the store is given checksums to compare and to keep.
+func (s *store) sums() bool { return s.cfg.Checksums != "off" }
+
+func (s *store) checksum(sum [32]byte) *string {
+	if !s.sums() {
+		return nil
+	}
+	return base64Sum(sum)
+}
+
 // encrypted makes sure that the server did what sse asks: some accept it and ignore it.
 func (s *store) encrypted(got types.ServerSideEncryption) error {
 	if s.cfg.SSE != "" && string(got) != s.cfg.SSE {
@@ -34,7 +44,7 @@ func (s *store) encrypted(got types.ServerSideEncryption) error {
 
 func (s *store) PutWhole(ctx context.Context, key string, b *providers.Block) error {
 	out, err := s.client.PutObject(ctx, &s3.PutObjectInput{
-		Bucket: &s.cfg.Bucket, Key: &key, Body: b.Body, ContentLength: aws.Int64(b.Body.Size()), ChecksumSHA256: base64Sum(b.Sum),
+		Bucket: &s.cfg.Bucket, Key: &key, Body: b.Body, ContentLength: aws.Int64(b.Body.Size()), ChecksumSHA256: s.checksum(b.Sum),
 		StorageClass: types.StorageClass(s.cfg.StorageClass), ServerSideEncryption: types.ServerSideEncryption(s.cfg.SSE), SSEKMSKeyId: s.kmsKey(),
 	}, hashed(b.Sum))
 	if err != nil {
@@ -42,17 +52,20 @@ func (s *store) PutWhole(ctx context.Context, key string, b *providers.Block) er
 	}
 	if err := s.encrypted(out.ServerSideEncryption); err != nil {
 		// What is not encrypted as asked must not stay.
-		_, removing := s.client.DeleteObject(context.WithoutCancel(ctx), &s3.DeleteObjectInput{Bucket: &s.cfg.Bucket, Key: &key})
-		return errors.Join(err, removing)
+		return errors.Join(err, s.Remove(context.WithoutCancel(ctx), key))
 	}
 	return nil
 }
 
 func (s *store) Create(ctx context.Context, key string) (string, error) {
-	out, err := s.client.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{
-		Bucket: &s.cfg.Bucket, Key: &key, ChecksumAlgorithm: types.ChecksumAlgorithmSha256,
+	in := &s3.CreateMultipartUploadInput{
+		Bucket: &s.cfg.Bucket, Key: &key,
 		StorageClass: types.StorageClass(s.cfg.StorageClass), ServerSideEncryption: types.ServerSideEncryption(s.cfg.SSE), SSEKMSKeyId: s.kmsKey(),
-	})
+	}
+	if s.sums() {
+		in.ChecksumAlgorithm = types.ChecksumAlgorithmSha256
+	}
+	out, err := s.client.CreateMultipartUpload(ctx, in)
 	if err != nil {
 		return "", translate(err)
 	}
@@ -100,7 +113,7 @@ func (s *store) UploadPart(ctx context.Context, key, upload string, b *providers
 	number := b.Index + 1
 	out, err := s.client.UploadPart(ctx, &s3.UploadPartInput{
 		Bucket: &s.cfg.Bucket, Key: &key, UploadId: &upload, PartNumber: aws.Int32(int32(number)),
-		Body: b.Body, ContentLength: aws.Int64(b.Body.Size()), ChecksumSHA256: base64Sum(b.Sum),
+		Body: b.Body, ContentLength: aws.Int64(b.Body.Size()), ChecksumSHA256: s.checksum(b.Sum),
 	}, hashed(b.Sum))
 	if err != nil {
 		return multipart.Part{}, translate(err)
@@ -115,7 +128,7 @@ func (s *store) UploadPart(ctx context.Context, key, upload string, b *providers
 	return part, nil
 }
 
-func (s *store) Complete(ctx context.Context, key, upload string, parts []multipart.Part) error {
+func (s *store) Complete(ctx context.Context, key, upload string, parts []multipart.Part) (string, error) {
 	var done []types.CompletedPart
 	for _, p := range parts {
 		c := types.CompletedPart{PartNumber: aws.Int32(int32(p.Number)), ETag: aws.String(p.ETag)}
@@ -124,13 +137,37 @@ func (s *store) Complete(ctx context.Context, key, upload string, parts []multip
 		}
 		done = append(done, c)
 	}
-	_, err := s.client.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{
+	out, err := s.client.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{
 		Bucket: &s.cfg.Bucket, Key: &key, UploadId: &upload, MultipartUpload: &types.CompletedMultipartUpload{Parts: done},
 	})
-	return translate(err)
+	if err != nil {
+		return "", translate(err)
+	}
+	return aws.ToString(out.ETag), nil
 }
 
 func (s *store) Abort(ctx context.Context, key, upload string) error {
 	_, err := s.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: &s.cfg.Bucket, Key: &key, UploadId: &upload})
+	return translate(err)
+}
+
+func (s *store) Stat(ctx context.Context, key string) (multipart.Object, error) {
+	in := &s3.HeadObjectInput{Bucket: &s.cfg.Bucket, Key: &key}
+	if s.sums() {
+		in.ChecksumMode = types.ChecksumModeEnabled
+	}
+	out, err := s.client.HeadObject(ctx, in)
+	if err != nil {
+		return multipart.Object{}, translate(err)
+	}
+	o := multipart.Object{Size: -1, ETag: aws.ToString(out.ETag), SHA256: aws.ToString(out.ChecksumSHA256)}
+	if out.ContentLength != nil {
+		o.Size = *out.ContentLength
+	}
+	return o, nil
+}
+
+func (s *store) Remove(ctx context.Context, key string) error {
+	_, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.cfg.Bucket, Key: &key})
 	return translate(err)
 }

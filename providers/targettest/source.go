@@ -24,6 +24,7 @@ type Source struct {
 	mu       sync.Mutex
 	made     map[int]int
 	released int
+	late     int
 	slots    chan struct{}
 }
 
@@ -65,12 +66,30 @@ func (s *Source) Block(ctx context.Context, i int) (*providers.Block, error) {
 	s.made[i]++
 	s.mu.Unlock()
 	b := s.slice(i)
-	return providers.NewBlock(i, io.NewSectionReader(bytes.NewReader(b), 0, int64(len(b))), sha256.Sum256(b), func() {
+	body := &body{source: s, bytes: bytes.NewReader(b)}
+	return providers.NewBlock(i, io.NewSectionReader(body, 0, int64(len(b))), sha256.Sum256(b), func() {
 		<-s.slots
 		s.mu.Lock()
+		defer s.mu.Unlock()
 		s.released++
-		s.mu.Unlock()
+		body.over = true
 	}), nil
+}
+
+// body is the bytes of a block until it is released. By then a real source has made another one in the same memory.
+type body struct {
+	source *Source
+	bytes  *bytes.Reader
+	over   bool // guarded by source.mu
+}
+
+func (b *body) ReadAt(p []byte, offset int64) (int, error) {
+	b.source.mu.Lock()
+	if b.over {
+		b.source.late++
+	}
+	b.source.mu.Unlock()
+	return b.bytes.ReadAt(p, offset)
 }
 
 // Sum is part of providers.Source.
@@ -91,11 +110,14 @@ func (s *Source) Made() (n int) {
 	return n
 }
 
-// check says whether every block was released once.
+// check says whether every block was released once, and not read afterwards.
 func (s *Source) check() error {
 	s.mu.Lock()
-	released := s.released
+	released, late := s.released, s.late
 	s.mu.Unlock()
+	if late > 0 {
+		return errors.New("a block was read after it was released")
+	}
 	if made := s.Made(); made != released {
 		return errors.New("a block was not released")
 	}

@@ -314,6 +314,18 @@ func (s *suite) interrupt(t *testing.T, name string, src *Source, at int) {
 	src.Fail = nil
 }
 
+// RunSwitch interrupts a Put through one handle to a store and ends it through another, which has other settings.
+func RunSwitch(t *testing.T, before, after providers.Target, block int64) {
+	s := &suite{Config{Open: func(testing.TB) providers.Target { return before }}, ""}
+	src := NewSource(1, 6*block, block)
+	s.interrupt(t, "switched", src, 4)
+	s.put(t, after, "switched", src)
+	s.want(t, after, "switched", src.bytes)
+	if err := after.Delete(s.ctx(t), "switched"); err != nil {
+		t.Error(err)
+	}
+}
+
 func (s *suite) cancelled(t *testing.T) {
 	name := s.prefix + "object"
 	s.interrupt(t, name, NewSource(1, 4*s.Block, s.Block), 2)

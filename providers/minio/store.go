@@ -1,0 +1,127 @@
+package minio
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+
+	"github.com/minio/minio-go/v7"
+
+	"offsite/providers"
+	"offsite/providers/multipart"
+)
+
+// store is the calls that an upload is made of.
+type store Target
+
+// options are those of all uploads. Without "DisableContentSha256" the client would, over plain HTTP, ignore the
+// SHA-256 that it is given, hash the body once more and send it as aws-chunked.
+func (s *store) options() minio.PutObjectOptions {
+	return minio.PutObjectOptions{StorageClass: s.class, ContentType: "application/octet-stream", DisableContentSha256: true}
+}
+
+func (s *store) PutWhole(ctx context.Context, key string, b *providers.Block) error {
+	o := s.options()
+	if s.sums {
+		o.UserMetadata = map[string]string{"x-amz-checksum-sha256": base64.StdEncoding.EncodeToString(b.Sum[:])}
+	}
+	_, err := s.core.PutObject(ctx, s.bucket, key, b.Body, b.Body.Size(), "", hex.EncodeToString(b.Sum[:]), o)
+	return translate(err)
+}
+
+func (s *store) Create(ctx context.Context, key string) (string, error) {
+	o := s.options()
+	if s.sums {
+		o.UserMetadata = map[string]string{"x-amz-checksum-algorithm": "SHA256"}
+	}
+	id, err := s.core.NewMultipartUpload(ctx, s.bucket, key, o)
+	return id, translate(err)
+}
+
+func (s *store) Uploads(ctx context.Context, key string) (ids []string, err error) {
+	var keyMarker, idMarker string
+	for {
+		page, err := s.core.ListMultipartUploads(ctx, s.bucket, key, keyMarker, idMarker, "", 1000)
+		if err != nil {
+			return nil, translate(err)
+		}
+		for _, u := range page.Uploads {
+			if u.Key == key {
+				ids = append(ids, u.UploadID)
+			}
+		}
+		if !page.IsTruncated || page.NextKeyMarker == keyMarker && page.NextUploadIDMarker == idMarker {
+			return ids, nil
+		}
+		keyMarker, idMarker = page.NextKeyMarker, page.NextUploadIDMarker
+	}
+}
+
+func (s *store) Parts(ctx context.Context, key, upload string) (parts []multipart.Part, err error) {
+	for marker := 0; ; {
+		page, err := s.core.ListObjectParts(ctx, s.bucket, key, upload, marker, 1000)
+		if err != nil {
+			return nil, translate(err)
+		}
+		for _, p := range page.ObjectParts {
+			parts = append(parts, part(p))
+		}
+		if !page.IsTruncated || page.NextPartNumberMarker <= marker {
+			return parts, nil
+		}
+		marker = page.NextPartNumberMarker
+	}
+}
+
+func part(p minio.ObjectPart) multipart.Part {
+	out := multipart.Part{Number: p.PartNumber, Size: p.Size, ETag: p.ETag}
+	if sum, err := base64.StdEncoding.DecodeString(p.ChecksumSHA256); err == nil {
+		copy(out.SHA256[:], sum)
+	}
+	return out
+}
+
+func (s *store) UploadPart(ctx context.Context, key, upload string, b *providers.Block) (multipart.Part, error) {
+	o := minio.PutObjectPartOptions{Sha256Hex: hex.EncodeToString(b.Sum[:]), DisableContentSha256: true}
+	sum := base64.StdEncoding.EncodeToString(b.Sum[:])
+	if s.sums {
+		o.CustomHeader = http.Header{"X-Amz-Checksum-Sha256": {sum}}
+	}
+	p, err := s.core.PutObjectPart(ctx, s.bucket, key, upload, b.Index+1, b.Body, b.Body.Size(), o)
+	if err != nil {
+		return multipart.Part{}, translate(err)
+	}
+	p.PartNumber, p.Size = b.Index+1, b.Body.Size()
+	if p.ChecksumSHA256 != "" && p.ChecksumSHA256 != sum {
+		return multipart.Part{}, fmt.Errorf("part %d: %w", p.PartNumber, providers.ErrCorrupt)
+	}
+	return part(p), nil
+}
+
+func (s *store) Complete(ctx context.Context, key, upload string, parts []multipart.Part) (string, error) {
+	var done []minio.CompletePart
+	for _, p := range parts {
+		c := minio.CompletePart{PartNumber: p.Number, ETag: p.ETag}
+		if p.SHA256 != [32]byte{} {
+			c.ChecksumSHA256 = base64.StdEncoding.EncodeToString(p.SHA256[:])
+		}
+		done = append(done, c)
+	}
+	info, err := s.core.CompleteMultipartUpload(ctx, s.bucket, key, upload, done, s.options())
+	return info.ETag, translate(err)
+}
+
+func (s *store) Abort(ctx context.Context, key, upload string) error {
+	return translate(s.core.AbortMultipartUpload(ctx, s.bucket, key, upload))
+}
+
+func (s *store) Stat(ctx context.Context, key string) (multipart.Object, error) {
+	info, err := s.core.StatObject(ctx, s.bucket, key, minio.StatObjectOptions{Checksum: s.sums})
+	return multipart.Object{Size: info.Size, ETag: info.ETag, SHA256: info.ChecksumSHA256}, translate(err)
+}
+
+func (s *store) Remove(ctx context.Context, key string) error {
+	return translate(s.core.RemoveObject(ctx, s.bucket, key, minio.RemoveObjectOptions{}))
+}
