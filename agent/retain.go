@@ -275,7 +275,7 @@ func (w *worker) sweep(ctx context.Context, without []vault.Entry) error {
 			return err
 		}
 		now := w.agent.Now()
-		if d != nil && d.Open() || now.Sub(e.Modified) < abandonedAge || now.Sub(e.Taken) < abandonedAge || w.target.Retention != Enforce {
+		if d != nil && d.Open() || e.Modified.IsZero() || now.Sub(e.Modified) < abandonedAge || now.Sub(e.Taken) < abandonedAge || w.target.Retention != Enforce {
 			continue
 		}
 		err = w.vault.RemoveData(ctx, e.Name)

@@ -261,13 +261,16 @@ func (t *Target) List(ctx context.Context, prefix string) iter.Seq2[providers.Ob
 			yield(providers.Object{}, wrap("list", prefix, err))
 			return
 		}
-		all := t.Objects()
+		t.store.mu.Lock()
+		all := maps.Clone(t.store.objects)
+		t.store.mu.Unlock()
 		for _, name := range slices.Sorted(maps.Keys(all)) {
 			if err := ctx.Err(); err != nil {
 				yield(providers.Object{}, wrap("list", prefix, err))
 				return
 			}
-			if strings.HasPrefix(name, prefix) && !yield(providers.Object{Name: name, Size: int64(len(all[name]))}, nil) {
+			o := providers.Object{Name: name, Size: int64(len(all[name].bytes)), Modified: all[name].modified}
+			if strings.HasPrefix(name, prefix) && !yield(o, nil) {
 				return
 			}
 		}

@@ -458,7 +458,10 @@ func (s *suite) lists(t *testing.T) {
 			t.Errorf("prefix %q: got %q, want %q", prefix, got, want)
 		}
 	}
-	for range target.List(s.ctx(t), s.prefix) {
+	for o, err := range target.List(s.ctx(t), s.prefix) {
+		if age := time.Since(o.Modified); err != nil || o.Size != 3 || age > time.Hour || age < -time.Hour {
+			t.Errorf("listed as %+v, %v", o, err)
+		}
 		break
 	}
 }
