@@ -202,7 +202,7 @@ func (s *shipment) sign() error {
 	}
 	m := &vault.Manifest{
 		Format: vault.Format, Object: s.name.String(), Host: s.name.Host, Series: s.name.Series, Taken: s.name.Taken,
-		TakenFrom: d.TakenFrom, Zone: d.Zone, Name: vault.Text(d.Name),
+		TakenFrom: d.TakenFrom, Zone: d.Zone, Found: d.Found.UTC(), Name: vault.Text(d.Name),
 		Size: d.File.Size, Stored: s.sealing.Size(), BlockSize: s.sealing.BlockSize(),
 		Recipients: a.RecipientNames, Health: facts.Health, HealthReason: facts.Reason,
 		Fingerprint: s.fingerprint, Program: a.Program, Sealed: sealed,

@@ -126,6 +126,8 @@ type Checks struct {
 	// Root, if set, stands for / of the host whose configuration this is, which is another one: secrets and other files
 	// of targets are looked for below it, and the watched directories need not be there.
 	Root string
+	// Reading says that nothing is to be shipped: the watched directories need not be there.
+	Reading bool
 }
 
 // Load reads a configuration file. The error is an *Error, or that the file cannot be read.

@@ -118,7 +118,7 @@ func (v *validator) watchPath(c *Config, i int) {
 		v.wrong(key, "%q is not absolute; begin it with /", p)
 		return
 	}
-	if v.checks.Root != "" {
+	if v.checks.Root != "" || v.checks.Reading {
 		return
 	}
 	if info, err := os.Stat(p); err != nil {

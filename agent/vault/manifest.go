@@ -39,6 +39,9 @@ type Manifest struct {
 	Blocks []Sum `json:"blocks"`
 	// Recipients are the public keys that the dump is sealed for, as they stood in the configuration.
 	Recipients []string `json:"recipients"`
+	// Found is when the host first saw the dump: it tells dumps apart that claim the same Taken, such as a file that was
+	// written over.
+	Found time.Time `json:"found"`
 	// Health is "ok", "suspect" or "unchecked"; HealthReason says why in words for people.
 	Health       string `json:"health"`
 	HealthReason string `json:"health_reason,omitempty"`
@@ -111,8 +114,11 @@ func parseManifest(text []byte, name Name) (*Manifest, error) {
 	return &m, nil
 }
 
+// maxBlock bounds what a reader must hold in memory: a manifest may be forged. Ten thousand such blocks are 10 TiB.
+const maxBlock = 1 << 30
+
 func (m *Manifest) check() error {
-	if m.Size < 0 || m.Stored < 0 || m.BlockSize <= 0 {
+	if m.Size < 0 || m.Stored < m.Size || m.BlockSize <= 0 || m.BlockSize > maxBlock {
 		return fmt.Errorf("the manifest has impossible sizes: %d, %d, %d", m.Size, m.Stored, m.BlockSize)
 	}
 	blocks := m.Stored / m.BlockSize

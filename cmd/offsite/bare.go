@@ -27,7 +27,7 @@ func (b *bare) flags(cmd *cobra.Command) {
 	f.StringVar(&b.host, "host", "", "backups of this host; that of the configuration or kit unless set")
 	f.StringVar(&b.from, "from", "", "a place with backups, instead of a configuration: "+configs.PlaceForms)
 	f.StringVar(&b.kit, "kit", "", "recovery kit with the targets and keys, instead of a configuration")
-	f.StringArrayVar(&b.trust, "trust", nil, "verifier key that must have signed, with --from; may come several times")
+	f.StringArrayVar(&b.trust, "trust", nil, "verifier key that may have signed, with --from, or beside those of the kit; may come several times")
 	b.access = map[string]*string{}
 	for _, flag := range []struct{ key, name, usage string }{
 		{"access_key_file", "access-key-file", "file with the access key, with --from; else the environment's (AWS_ACCESS_KEY_ID ...)"},
@@ -66,8 +66,11 @@ func (b *bare) open(config string) (o *opened, err error) {
 	if b.from != "" && b.kit != "" {
 		return o, usageError{errors.New("--from and --kit exclude each other")}
 	}
-	if b.from == "" && (len(b.trust) > 0 || len(b.places()) > 0) {
-		return o, usageError{errors.New("--trust and the flags with the target's keys go with --from")}
+	if b.from == "" && len(b.places()) > 0 {
+		return o, usageError{errors.New("the flags with the target's keys go with --from")}
+	}
+	if b.from == "" && b.kit == "" && len(b.trust) > 0 {
+		return o, usageError{errors.New("--trust goes with --from or --kit; the configuration has trust: for it")}
 	}
 	var c *configs.Config
 	switch {
@@ -78,11 +81,11 @@ func (b *bare) open(config string) (o *opened, err error) {
 			return o, usageError{err}
 		}
 		if c, err = o.files.config(); err == nil {
-			o.keys, err = o.files.verifiers(c)
+			o.keys, err = o.files.verifiers(c, b.trust)
 		}
 	default:
-		if c, err = loadConfig(config); err == nil {
-			_, o.keys, err = trusted(c)
+		if c, err = loadToRead(config); err == nil {
+			o.keys, err = verifiers(c)
 		}
 	}
 	if err != nil {

@@ -82,6 +82,20 @@ func (in *installation) command(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
+// configure replaces the keep line of the configuration.
+func (in *installation) configure(keep string) {
+	in.t.Helper()
+	path := filepath.Join(in.dir, "offsite.yaml")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		in.t.Fatal(err)
+	}
+	text = regexp.MustCompile(`(?m)^keep:.*$`).ReplaceAll(text, []byte(keep))
+	if err := os.WriteFile(path, text, 0o644); err != nil {
+		in.t.Fatal(err)
+	}
+}
+
 // run runs the program to its end, and gives its standard output and error.
 func (in *installation) run(want int, args ...string) (string, string) {
 	in.t.Helper()

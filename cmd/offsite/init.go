@@ -55,6 +55,11 @@ configuration can follow a question mark: 's3://bucket/db?region=eu-central-1&st
 				}
 			} else {
 				fmt.Fprintf(std.err, "%s is there and stays as it is\n", path)
+				for _, name := range []string{"host", "zone", "state", "watch", "target", "recipient", "kit"} {
+					if cmd.Flags().Changed(name) {
+						fmt.Fprintf(std.err, "--%s has no effect: edit %s, or move it away to begin anew\n", name, path)
+					}
+				}
 			}
 			return prepare(cmd.Context(), path, std)
 		},
@@ -105,15 +110,22 @@ func setUp(ctx context.Context, path string, a *answers, ask *asker, std streams
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	verifier, err := ensureSigner(filepath.Join(filepath.Dir(path), "signing.key"), a.Host, std)
+	key := filepath.Join(filepath.Dir(path), "signing.key")
+	hadKey := exists(key)
+	verifier, err := ensureSigner(key, a.Host, std)
 	if err != nil {
 		return err
 	}
-	if err := a.writeKit(verifier, text, std); err != nil {
-		return err
+	if err = a.writeKit(verifier, text, std); err == nil {
+		if err = newFile(path, text, 0o644); err != nil {
+			err = errors.Join(err, os.Remove(a.kit))
+		}
 	}
-	if err := newFile(path, text, 0o644); err != nil {
-		return err
+	if err != nil { // half of a setup would be in the way of the next try
+		if !hadKey {
+			err = errors.Join(err, os.Remove(key))
+		}
+		return usageError{err}
 	}
 	fmt.Fprintf(std.err, "wrote %s\n", path)
 	return nil
@@ -223,6 +235,9 @@ func (a *answers) writeKit(verifier string, config []byte, std streams) error {
 		return err
 	}
 	fmt.Fprintf(std.err, "wrote the recovery kit %s\n", a.kit)
+	if lacking := k.lacking(); lacking != "" {
+		fmt.Fprint(std.err, strings.ReplaceAll(strings.TrimSpace(lacking), "\n\n\n", "\n")+"\n")
+	}
 	if a.secret != "" {
 		fmt.Fprintf(std.err, "IMPORTANT: it holds the only key that opens the backups. Print it or copy it off this host, then remove it here.\n")
 	}

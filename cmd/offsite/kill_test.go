@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"math/rand/v2"
@@ -25,19 +26,30 @@ func TestKilledInTheMiddle(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
-	dump := random(1, 200<<20)
+	dump := random(1, 400<<20)
 	if err := os.WriteFile(filepath.Join(in.dumps, "shop_20261122_030001.sql"), dump, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	killed := 0
 	for range 6 {
-		// Settling takes two seconds; then it takes about as long to ship to all four.
-		ctx, cancel := context.WithTimeout(t.Context(), 2100*time.Millisecond+time.Duration(r.IntN(600))*time.Millisecond)
-		cmd := in.command(ctx, "agent", "--once")
-		if err := cmd.Run(); err != nil && cmd.ProcessState.ExitCode() == -1 {
+		cmd := in.command(t.Context(), "agent", "--once")
+		log, err := cmd.StderrPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for lines := bufio.NewScanner(log); lines.Scan(); {
+			if strings.Contains(lines.Text(), "found dump") || strings.Contains(lines.Text(), "was begun before") {
+				time.Sleep(time.Duration(r.IntN(150)) * time.Millisecond) // somewhere in the transfer
+				cmd.Process.Kill()
+				break
+			}
+		}
+		if cmd.Wait() != nil && cmd.ProcessState.ExitCode() == -1 {
 			killed++
 		}
-		cancel()
 	}
 	t.Logf("killed %d times", killed)
 	if killed < 2 {
@@ -148,6 +160,7 @@ func (in *installation) eventually(backups int) map[string][]listed {
 // What cron jobs, scripts and people do to files while the service runs.
 func TestDumpsAsTheyCome(t *testing.T) {
 	in := install(t, "nas")
+	in.configure("keep: {last: forever}") // or most of these dumps would be declined as history
 	at := func(name string) string { return filepath.Join(in.dumps, name) }
 	write := func(name, text string) {
 		t.Helper()

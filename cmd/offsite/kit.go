@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"filippo.io/age"
@@ -43,7 +44,7 @@ the store (sftp, aws, mc, rclone), save what stands below after "-- %[2]s --" un
 
   age -d -i %[2]s -o NAME TIME_ID_NAME.age
 
-The rest of this file is for the program: each line between hyphens begins a file.
+%[3]sThe rest of this file is for the program: each line between hyphens begins a file.
 
 `
 
@@ -63,7 +64,7 @@ func (k *kit) format() ([]byte, error) {
 		identity = "# The backups open with the secret keys of these, which are kept elsewhere:\n# " + strings.Join(k.recipients, "\n# ") + "\n"
 	}
 	a := &txtar.Archive{
-		Comment: fmt.Appendf(nil, kitText, k.host, kitIdentity),
+		Comment: fmt.Appendf(nil, kitText, k.host, kitIdentity, k.lacking()),
 		Files: []txtar.File{
 			{Name: kitIdentity, Data: []byte(identity)},
 			{Name: kitVerifiers, Data: []byte(k.verifier + "\n")},
@@ -80,6 +81,16 @@ func (k *kit) format() ([]byte, error) {
 		}
 	}
 	return txtar.Format(a), nil
+}
+
+// lacking says which keys of targets are not in the kit, since the host has them from elsewhere.
+func (k *kit) lacking() (text string) {
+	for _, t := range k.targets {
+		if why := keysFromElsewhere(t); why != "" {
+			text += fmt.Sprintf("NOT IN THIS KIT: the keys of target %s, which come from %s. Write them here:\n\n\n", t.Name, why)
+		}
+	}
+	return text
 }
 
 // kitFiles is an open kit. The files that targets need lie in a directory of their own for as long as a command runs;
@@ -162,8 +173,8 @@ func (k *kitFiles) config() (*configs.Config, error) {
 	return c, nil
 }
 
-func (k *kitFiles) verifiers(c *configs.Config) (*crypto.Verifiers, error) {
-	keys, err := crypto.ParseVerifiers(append(k.trust, c.Trust...))
+func (k *kitFiles) verifiers(c *configs.Config, more []string) (*crypto.Verifiers, error) {
+	keys, err := crypto.ParseVerifiers(slices.Concat(k.trust, c.Trust, more))
 	if err != nil {
 		return nil, usageError{fmt.Errorf("%s: %s: %w", k.name, kitVerifiers, err)}
 	}

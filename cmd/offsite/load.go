@@ -16,8 +16,17 @@ import (
 )
 
 // loadConfig reads the configuration. Whatever is wrong with it is a usage error.
-func loadConfig(path string) (*configs.Config, error) {
-	c, err := configs.Load(path, configChecks())
+func loadConfig(path string) (*configs.Config, error) { return load(path, configChecks()) }
+
+// loadToRead is loadConfig for commands that bring dumps back: they work when the watched directories are gone.
+func loadToRead(path string) (*configs.Config, error) {
+	checks := configChecks()
+	checks.Reading = true
+	return load(path, checks)
+}
+
+func load(path string, checks configs.Checks) (*configs.Config, error) {
+	c, err := configs.Load(path, checks)
 	if err != nil {
 		return nil, usageError{err}
 	}
@@ -43,13 +52,27 @@ func configChecks() configs.Checks {
 func trusted(c *configs.Config) (*crypto.Signer, *crypto.Verifiers, error) {
 	signer, err := crypto.LoadSigner(c.SigningKey)
 	if os.IsNotExist(err) {
-		return nil, nil, usageError{fmt.Errorf("the signing key %s is missing: `offsite init` makes one", c.SigningKey)}
+		return nil, nil, usageError{fmt.Errorf("the signing key %s is missing. To bring dumps back without it: --kit, or its verifier key (the kit has it) under trust. A new one, which `offsite init` makes, does not verify what the old one signed", c.SigningKey)}
 	}
 	if err != nil {
 		return nil, nil, usageError{err}
 	}
 	keys, err := crypto.ParseVerifiers(append([]string{signer.VerifierKey()}, c.Trust...))
 	return signer, keys, err
+}
+
+// verifiers are trusted's for a host that may have lost its signing key: then those of the configuration alone.
+func verifiers(c *configs.Config) (*crypto.Verifiers, error) {
+	_, keys, err := trusted(c)
+	if err == nil || exists(c.SigningKey) || len(c.Trust) == 0 {
+		return keys, err
+	}
+	return crypto.ParseVerifiers(c.Trust)
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 // agentOptions builds what the agent needs. The caller closes the targets.

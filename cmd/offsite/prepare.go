@@ -55,8 +55,13 @@ func prepare(ctx context.Context, path string, std streams) error {
 	if err := os.MkdirAll(c.State, 0o700); err != nil {
 		return err
 	}
-	if _, err := ensureSigner(c.SigningKey, c.Host, std); err != nil {
+	had := exists(c.SigningKey)
+	key, err := ensureSigner(c.SigningKey, c.Host, std)
+	if err != nil {
 		return err
+	}
+	if !had {
+		fmt.Fprintf(std.err, "WARNING: the signing key was missing, and this is a new one. What the old one signed is not trusted until its verifier key,\nwhich the recovery kit has, is under trust: in %s. The kit does not know the new one; add this line to its trust.txt:\n%s\n", path, key)
 	}
 	var failed []error
 	for _, t := range c.Targets {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -115,11 +116,25 @@ func (r *restoring) run(ctx context.Context, std streams) error {
 			break
 		}
 		if r.streamed > 0 {
-			errs = append(errs, fmt.Errorf("%d bytes had gone to standard output, which is not the whole dump; no other target was tried: restore to a file, or name one with --target", r.streamed))
+			errs = append(errs, fmt.Errorf("%d bytes had gone to the output, which is not the whole dump; no other target was tried: restore to a file, or name one with --target", r.streamed))
 			break
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(certain(errs)...)
+}
+
+// certain keeps "not found" for when every target was asked and none has it: elsewhere it would be taken for proof.
+func certain(errs []error) []error {
+	missing := func(err error) bool { return errors.Is(err, errNotFound) || errors.Is(err, fs.ErrNotExist) }
+	if !slices.ContainsFunc(errs, func(err error) bool { return !missing(err) }) {
+		return errs
+	}
+	for i, err := range errs {
+		if missing(err) {
+			errs[i] = errors.New(err.Error())
+		}
+	}
+	return errs
 }
 
 func (r *restoring) from(ctx context.Context, t agent.Target, std streams) error {
@@ -149,31 +164,56 @@ func (r *restoring) from(ctx context.Context, t agent.Target, std streams) error
 	return nil
 }
 
-// choose finds the newest matching backup.
+// choose finds the newest matching backup: the one taken last, and of several with the same time, which a file that was
+// written over has, the one that the host found last.
 func (r *restoring) choose(ctx context.Context, v *vault.Vault) (best vault.Entry, err error) {
 	hosts := map[string]bool{}
+	var latest []vault.Entry
 	for e, err := range v.List(ctx, r.host) {
 		if err != nil {
 			return best, err
 		}
-		if !e.Manifest || r.what != e.Series && r.what != e.File && r.what != e.Name.String() {
-			continue
-		}
-		if !r.at.IsZero() && e.Taken.After(r.at) {
+		if !e.Manifest || !r.matches(e) || !r.at.IsZero() && e.Taken.After(r.at) {
 			continue
 		}
 		hosts[e.Host] = true
-		if best.ID == "" || !e.Taken.Before(best.Taken) {
-			best = e
+		if len(latest) == 0 || e.Taken.After(latest[0].Taken) {
+			latest = latest[:0]
+		}
+		if len(latest) == 0 || e.Taken.Equal(latest[0].Taken) {
+			latest = append(latest, e)
 		}
 	}
 	if len(hosts) > 1 {
 		return best, usageError{fmt.Errorf("several hosts have %q: name one with --host", r.what)}
 	}
-	if best.ID == "" {
+	switch len(latest) {
+	case 0:
 		return best, fmt.Errorf("%q: %w; `offsite list` shows what is there", r.what, errNotFound)
+	case 1:
+		return latest[0], nil
+	}
+	var found time.Time
+	for _, e := range latest {
+		m, _, err := v.Manifest(ctx, e.Name)
+		if err != nil {
+			return best, err
+		}
+		if best.ID == "" || m.Found.After(found) {
+			best, found = e, m.Found
+		}
 	}
 	return best, nil
+}
+
+// matches compares a listed backup with what was asked for: its series, its object, or its file name, which an object's
+// name may have in part only.
+func (r *restoring) matches(e vault.Entry) bool {
+	if r.what == e.Series || r.what == e.Name.String() {
+		return true
+	}
+	asked, err := vault.NewName(e.Host, e.Series, e.Taken, e.ID, r.what)
+	return err == nil && asked.File == e.File
 }
 
 // write brings the plaintext to where it belongs, and says where that is. A file appears whole or not at all.
@@ -187,13 +227,19 @@ func (r *restoring) write(ctx context.Context, v *vault.Vault, m *vault.Manifest
 		return "", err
 	}
 	where := r.output
+	info, statErr := os.Stat(where)
+	switch {
+	case where == "":
+		where = filepath.Base(m.Name)
+	case statErr == nil && info.IsDir():
+		where = filepath.Join(where, filepath.Base(m.Name))
+	}
 	if where == "-" {
 		where = "standard output"
 		err = copyAll(&written{std.out, &r.streamed}, plain, m)
+	} else if statErr == nil && !info.IsDir() && !info.Mode().IsRegular() {
+		err = r.writeThrough(where, plain, m) // a device or a pipe is there to be written to, not to be replaced
 	} else {
-		if where == "" {
-			where = filepath.Base(m.Name)
-		}
 		err = writeFile(where, r.force, func(w io.Writer) error { return copyAll(w, plain, m) })
 		if errors.Is(err, fs.ErrExist) {
 			err = fmt.Errorf("%w; -o names another file, --force replaces it", err)
@@ -201,6 +247,15 @@ func (r *restoring) write(ctx context.Context, v *vault.Vault, m *vault.Manifest
 	}
 	r.progress.Ended(target, m.Name, err)
 	return where, err
+}
+
+// writeThrough writes to a device or a pipe.
+func (r *restoring) writeThrough(path string, plain io.Reader, m *vault.Manifest) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(copyAll(&written{f, &r.streamed}, plain, m), f.Close())
 }
 
 func copyAll(w io.Writer, plain io.Reader, m *vault.Manifest) error {

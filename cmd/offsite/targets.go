@@ -45,6 +45,19 @@ func prepareTarget(ctx context.Context, t configs.Target) error {
 	return nil
 }
 
+// keysFromElsewhere says where a target's keys come from if neither the configuration nor a file that it names has them.
+func keysFromElsewhere(t configs.Target) string {
+	switch {
+	case t.MinIO != nil && t.MinIO.SecretKeyFile == "" && !t.MinIO.SecretKey.IsSet():
+		return "the environment"
+	case t.S3 != nil && t.S3.SecretKeyFile == "" && !t.S3.SecretKey.IsSet():
+		return "the environment, a profile or the machine's role"
+	case t.SFTP != nil && t.SFTP.KeyFile == "" && t.SFTP.PasswordFile == "" && !t.SFTP.Password.IsSet():
+		return "a key agent or ~/.ssh"
+	}
+	return ""
+}
+
 // openTargets opens those of the configuration, or the one called name.
 func openTargets(c *configs.Config, name string) ([]agent.Target, error) {
 	var open []agent.Target

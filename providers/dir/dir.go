@@ -80,7 +80,7 @@ func (t *Target) open() (*os.Root, error) {
 	}
 	root, err := os.OpenRoot(t.path)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w; is it mounted?", providers.ErrPermanent, err)
+		return nil, fmt.Errorf("%w: %v; is it mounted?", providers.ErrPermanent, err) // not %w: no object is missing
 	}
 	if _, err := root.Lstat(Marker); err != nil {
 		root.Close()
