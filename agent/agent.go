@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"filippo.io/age"
@@ -84,6 +86,7 @@ type Agent struct {
 	shipments shipments
 	held      held
 	newest    newest
+	unshipped []string // files that discover could not take, and why
 	lock      *stateLock
 }
 
@@ -114,6 +117,13 @@ func New(o Options) (*Agent, error) {
 
 // addWorkers makes a worker for each target, and gives it what the journal says it is owed.
 func (a *Agent) addWorkers() error {
+	var names []string
+	for _, t := range a.Targets {
+		names = append(names, t.Name)
+	}
+	if err := a.journal.Only(names); err != nil {
+		return err
+	}
 	budget := newMemory(a.Memory, a.largestBlock(), len(a.Targets))
 	for _, t := range a.Targets {
 		place, err := a.journal.Place(t.Name)
@@ -133,11 +143,63 @@ func (a *Agent) addWorkers() error {
 		}
 		a.workers = append(a.workers, newWorker(a, t, &share{memory: budget}))
 	}
-	return a.journal.EachOpen(func(d *journal.Dump) error {
-		a.newest.note(d)
-		a.offer(d)
+	return a.resume()
+}
+
+// resume takes up what an earlier run left: it holds the dumps that are owed, and queues them. What was begun for other
+// recipients than those of now begins anew, since whoever changed them may not have the old keys much longer.
+func (a *Agent) resume() error {
+	var open, changed []*journal.Dump
+	err := a.journal.EachOpen(func(d *journal.Dump) error {
+		if d.Sealing != nil && !slices.Equal(d.Recipients, a.RecipientNames) {
+			changed = append(changed, d)
+		} else {
+			open = append(open, d)
+		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	for _, d := range changed {
+		fresh, err := a.resealed(d)
+		if err != nil {
+			return err
+		}
+		open = append(open, fresh)
+	}
+	for _, d := range open {
+		a.held.hold(d)
+		a.newest.note(d)
+		a.offer(d)
+	}
+	return nil
+}
+
+// resealed is the dump under a new id, owed to those who lack it; what was begun under the old one is tidied up.
+func (a *Agent) resealed(d *journal.Dump) (*journal.Dump, error) {
+	a.Log.Info("recipients have changed: the dump is sealed anew", "dump", d.Path)
+	fresh := *d
+	fresh.Sealing, fresh.Recipients, fresh.Targets = nil, nil, maps.Clone(d.Targets)
+	if err := a.name(&fresh); err != nil {
+		return nil, err
+	}
+	_, err := a.journal.Update(d.ID, func(d *journal.Dump) {
+		for name, t := range d.Targets {
+			if t.State == journal.Owed {
+				d.Targets[name] = journal.Delivery{State: journal.Lost, At: a.Now()}
+			}
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range a.workers {
+		if d.Targets[w.target.Name].State == journal.Owed {
+			w.queue.push(d.ID)
+		}
+	}
+	return &fresh, a.journal.Add(&fresh)
 }
 
 // Close gives back the journal and the state directory. Run or Once must have returned.
@@ -190,8 +252,14 @@ func (a *Agent) Once(ctx context.Context) (Summary, error) {
 		err = a.tidyUp(ctx, &s)
 	}
 	err = errors.Join(scanErr, err)
+	s.Unshipped = a.unshipped
 	for _, p := range pending {
-		s.Unfinished = append(s.Unfinished, fmt.Sprintf("%s: %s", p.Path, p.Reason))
+		text := fmt.Sprintf("%s: %s", p.Path, p.Reason)
+		if p.Trouble {
+			s.Unshipped = append(s.Unshipped, text)
+		} else {
+			s.Unfinished = append(s.Unfinished, text)
+		}
 	}
 	return s, err
 }

@@ -43,6 +43,7 @@ type host struct {
 	block    int64
 	policy   func(string) retention.Policy // of target a; nil: no retention
 	mode     agent.Mode
+	onlyA    bool // the configuration has only target a
 }
 
 func newHost(t *testing.T) *host {
@@ -77,12 +78,19 @@ func (h *host) start() *agent.Agent {
 	if testing.Verbose() {
 		log = os.Stderr
 	}
+	targets := []agent.Target{
+		{Name: "a", Location: "mem:a", Target: h.a.Handle(), Policy: h.policy, Retention: h.mode},
+		{Name: "b", Location: "mem:b", Target: h.b.Handle()},
+	}
+	if h.onlyA {
+		targets = targets[:1]
+	}
 	a, err := agent.New(agent.Options{
 		Host: "host", Zone: time.UTC,
 		Sources:    []agent.Source{{Dir: watch.Dir{Path: h.dumps, Settle: 10 * time.Millisecond}, Rules: dump.Rules{Zone: time.UTC}}},
 		Recipients: []age.Recipient{h.identity.Recipient()}, RecipientNames: []string{h.identity.Recipient().String()},
 		Signer: h.signer, Trusted: h.trusted,
-		Targets: []agent.Target{{Name: "a", Location: "mem:a", Target: h.a.Handle(), Policy: h.policy, Retention: h.mode}, {Name: "b", Location: "mem:b", Target: h.b.Handle()}},
+		Targets: targets,
 		State:   h.state, Journal: "journal.db", Memory: 1 << 20, BlockSize: h.block, Program: "test",
 		Now: time.Now, Log: slog.New(slog.NewTextHandler(log, nil)), Observer: silent{},
 	})

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"os"
@@ -54,6 +55,7 @@ func (a *Agent) add(files []watch.File) error {
 		d, err := a.meet(f)
 		if err != nil {
 			a.Log.Error("cannot ship this file", "dump", f.Path, "err", err)
+			a.unshipped = append(a.unshipped, fmt.Sprintf("%s: %v", f.Path, err))
 			continue
 		}
 		if d != nil {
@@ -87,6 +89,11 @@ func (a *Agent) meet(f watch.File) (*journal.Dump, error) {
 	if err != nil {
 		return nil, err
 	}
+	if old == nil {
+		if old, err = a.moved(f); err != nil {
+			return nil, err
+		}
+	}
 	if old != nil && !lost(old) {
 		same, err := a.sameContent(old, f)
 		if err != nil {
@@ -103,11 +110,25 @@ func (a *Agent) meet(f watch.File) (*journal.Dump, error) {
 	return a.newDump(f.Path, file, id)
 }
 
+// moved is the dump at this path in the journal, if the file has its size, time and content but another inode or device:
+// the directory was copied to another disk, or its device has another number since a reboot.
+func (a *Agent) moved(f watch.File) (*journal.Dump, error) {
+	old, err := a.journal.ByPath(f.Path)
+	if err != nil || old == nil || old.File.Size != f.ID.Size || old.File.MTime != f.ID.MTime || old.Open() || old.Fingerprint == ([32]byte{}) {
+		return nil, err
+	}
+	sum, err := a.fingerprintFile(f.Path)
+	if err != nil || sum != old.Fingerprint {
+		return nil, err
+	}
+	return a.journal.Update(old.ID, func(d *journal.Dump) { d.File = journal.File(f.ID) })
+}
+
 // newDump is a dump that every target is owed, under a fresh random id.
 func (a *Agent) newDump(path string, file journal.File, id dump.Identity) (*journal.Dump, error) {
 	d := &journal.Dump{
 		Path: path, File: file, Series: vault.Text(id.Series), Taken: id.Taken, TakenFrom: string(id.From), Zone: a.Zone.String(),
-		Name: id.File, Suspect: id.Suspect, Found: a.Now(), Targets: map[string]journal.Delivery{},
+		Name: vault.Text(id.File), Suspect: id.Suspect, Found: a.Now(), Targets: map[string]journal.Delivery{},
 	}
 	for _, t := range a.Targets {
 		d.Targets[t.Name] = journal.Delivery{State: journal.Owed, At: d.Found}

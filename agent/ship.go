@@ -148,8 +148,9 @@ func (w *worker) abandon(ctx context.Context, name vault.Name) error {
 // lose gives up a dump that went away or changed before every target had it. What its path holds now is another dump.
 func (a *Agent) lose(ctx context.Context, d *journal.Dump, cause error) error {
 	var lacking []string
+	sealed := false
 	now, err := a.journal.Update(d.ID, func(d *journal.Dump) {
-		lacking = lacking[:0]
+		lacking, sealed = lacking[:0], d.Sealing != nil
 		for name, t := range d.Targets {
 			if t.State == journal.Owed {
 				lacking = append(lacking, name)
@@ -167,7 +168,7 @@ func (a *Agent) lose(ctx context.Context, d *journal.Dump, cause error) error {
 		if now.Targets[w.target.Name].State == journal.Lost {
 			w.result.Lost++
 		}
-		begun := w.begun[d.ID]
+		begun := w.begun[d.ID] || sealed // by an earlier run
 		w.mu.Unlock()
 		if begun {
 			w.queue.push(d.ID) // to tidy up

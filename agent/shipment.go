@@ -12,6 +12,7 @@ import (
 	"offsite/agent/dump"
 	"offsite/agent/journal"
 	"offsite/agent/vault"
+	"offsite/agent/watch"
 	"offsite/crypto"
 )
 
@@ -120,12 +121,32 @@ func (a *Agent) openDump(d *journal.Dump) (*os.File, error) {
 		f, err = os.OpenFile(d.Path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: %w", errVanished, err)
+		if f, err = a.openRenamed(d); err != nil {
+			return nil, fmt.Errorf("%w: %w", errVanished, err)
+		}
 	}
 	if err != nil {
 		return nil, err
 	}
 	if err := sameVersion(f, d.File); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// openRenamed opens a dump that was renamed while it waited, and follows it.
+func (a *Agent) openRenamed(d *journal.Dump) (*os.File, error) {
+	path := a.watcher.Find(watch.FileID(d.File))
+	if path == "" || path == d.Path {
+		return nil, &fs.PathError{Op: "open", Path: d.Path, Err: fs.ErrNotExist}
+	}
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	a.Log.Info("dump was renamed while it waited", "dump", d.Path, "now", path)
+	if _, err := a.journal.Update(d.ID, func(d *journal.Dump) { d.Path = path }); err != nil {
 		f.Close()
 		return nil, err
 	}
@@ -158,7 +179,7 @@ func (s *shipment) record(i int, d crypto.Digest) error {
 	if err != nil {
 		return err
 	}
-	return s.agent.journal.Record(s.dump.ID, s.sealing.Marshal(), i, [64]byte(b))
+	return s.agent.journal.Record(s.dump.ID, s.sealing.Marshal(), s.agent.RecipientNames, i, [64]byte(b))
 }
 
 // complete makes the signed manifest, after some target has all of the data. Every later target gets the same one.
@@ -208,7 +229,7 @@ func (s *shipment) sign() error {
 		Fingerprint: s.fingerprint, Program: a.Program, Sealed: sealed,
 	}
 	if d.Suspect != "" {
-		m.Health, m.HealthReason = "suspect", d.Suspect
+		m.Health, m.HealthReason = dump.Suspect, d.Suspect
 	}
 	for i := range s.sealing.Blocks() {
 		digest, known := s.sealing.Digest(i)

@@ -31,6 +31,9 @@ func (s *source) Block(ctx context.Context, i int) (*providers.Block, error) {
 	sum, err := s.shipment.seal(ctx, i, p)
 	if err != nil {
 		giveBack()
+		if ctx.Err() == nil {
+			err = &sourceFailure{err}
+		}
 		return nil, err
 	}
 	release := func() {
@@ -45,6 +48,12 @@ func (s *source) Sum(i int) ([32]byte, bool) {
 	d, known := s.shipment.sealing.Digest(i)
 	return d.Sum, known
 }
+
+// sourceFailure is trouble on this host: the dump cannot be read, or the journal not written. No target is to blame,
+// though it is a target's Put that returns it.
+type sourceFailure struct{ error }
+
+func (e *sourceFailure) Unwrap() error { return e.error }
 
 // sourceError gives crypto's verdict the name that targets know.
 func sourceError(err error) error {

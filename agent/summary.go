@@ -5,6 +5,8 @@ type Summary struct {
 	Targets []Result
 	// Unfinished are the files that were still being written, with the reason, for people.
 	Unfinished []string
+	// Unshipped are the files that cannot be shipped until a person looks, with the reason.
+	Unshipped []string
 }
 
 // Result is one target's part.
@@ -33,8 +35,11 @@ func (s *Summary) add(w *worker) {
 	s.Targets = append(s.Targets, r)
 }
 
-// Complete says whether every target has every dump that was due.
+// Complete says whether every target has every dump, and every file was taken for one.
 func (s *Summary) Complete() bool {
+	if len(s.Unshipped) > 0 {
+		return false
+	}
 	for _, r := range s.Targets {
 		if r.Failed > 0 || r.Lost > 0 || r.Unpruned != nil {
 			return false
@@ -54,7 +59,7 @@ func (s *Summary) Delivered() int {
 
 // with adds up two runs.
 func (s Summary) with(more Summary) Summary {
-	sum := Summary{Unfinished: append(s.Unfinished, more.Unfinished...), Targets: append([]Result(nil), s.Targets...)}
+	sum := Summary{Unfinished: append(s.Unfinished, more.Unfinished...), Unshipped: append(s.Unshipped, more.Unshipped...), Targets: append([]Result(nil), s.Targets...)}
 	for i, r := range more.Targets {
 		if i >= len(sum.Targets) {
 			sum.Targets = append(sum.Targets, r)

@@ -113,6 +113,17 @@ func (w *worker) attempt(ctx context.Context, id string, tries int) error {
 	case errors.Is(err, crypto.ErrSourceChanged) || errors.Is(err, errVanished):
 		w.queue.done(id)
 		return w.agent.lose(ctx, d, err)
+	case errors.As(err, new(*sourceFailure)):
+		now, lookErr := w.agent.journal.ByID(id)
+		if lookErr != nil {
+			return lookErr
+		}
+		if now.Targets[w.target.Name].State != journal.Owed {
+			w.queue.back(id, time.Time{}) // lost meanwhile, as another target found: the next turn tidies up
+			return nil
+		}
+		w.dumpFailed(d, err, tries)
+		return nil
 	case errors.As(err, new(*providers.Error)) || errors.Is(err, vault.ErrIntegrity):
 		return w.targetFailed(ctx, d, err, tries)
 	default:

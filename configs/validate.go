@@ -143,9 +143,9 @@ func cause(err error) error {
 	return err
 }
 
-// inside says whether p is dir or below it.
+// inside says whether p is dir or below it, links followed as far as both are there.
 func inside(p, dir string) bool {
-	rel, err := filepath.Rel(dir, p)
+	rel, err := filepath.Rel(real(dir), real(p))
 	return err == nil && rel != ".." && !strings.HasPrefix(rel, "../")
 }
 
@@ -179,4 +179,11 @@ func (v *validator) targets(c *Config) {
 			}
 		}
 	}
+}
+
+func real(p string) string {
+	if r, err := filepath.EvalSymlinks(p); err == nil {
+		return r
+	}
+	return p
 }

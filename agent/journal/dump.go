@@ -2,6 +2,7 @@ package journal
 
 import (
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -36,8 +37,9 @@ type Delivery struct {
 // Dump is one version of one file.
 type Dump struct {
 	// ID is of the dump's sealing, and part of its objects' names.
-	ID   string `json:"id"`
-	Path string `json:"path"`
+	ID string `json:"id"`
+	// Path is any bytes but 0, as file names are: see MarshalJSON.
+	Path string `json:"-"`
 	File File   `json:"file"`
 
 	Series    string    `json:"series"`
@@ -53,10 +55,33 @@ type Dump struct {
 	Object string `json:"object"`
 	// Sealing is crypto.Sealing's state: nil before the first block is sealed, and after the last delivery.
 	Sealing []byte `json:"sealing,omitempty"`
+	// Recipients are those that the sealing was made for, as the configuration wrote them then.
+	Recipients []string `json:"recipients,omitempty"`
 	// Fingerprint is the MAC of the dump's SHA-256, once all of it has been read; zero before.
 	Fingerprint [32]byte `json:"fingerprint"`
 
 	Targets map[string]Delivery `json:"targets"`
+}
+
+// MarshalJSON writes the path as bytes: JSON would replace what is not UTF-8, and the file would not be found again.
+func (d *Dump) MarshalJSON() ([]byte, error) {
+	type plain Dump
+	return json.Marshal(struct {
+		*plain
+		Path []byte `json:"path"`
+	}{(*plain)(d), []byte(d.Path)})
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (d *Dump) UnmarshalJSON(b []byte) error {
+	type plain Dump
+	v := struct {
+		*plain
+		Path []byte `json:"path"`
+	}{plain: (*plain)(d)}
+	err := json.Unmarshal(b, &v)
+	d.Path = string(v.Path)
+	return err
 }
 
 // Open says whether some target still lacks the dump and may get it.
@@ -153,7 +178,7 @@ func move(tx *bolt.Tx, oldFile File, oldPath string, d *Dump) error {
 
 // Record writes down a block's digest, and the state of the sealing with the first of them: before a byte of the
 // block leaves the process. Concurrent calls share an fdatasync.
-func (j *Journal) Record(id string, sealing []byte, block int, digest [64]byte) error {
+func (j *Journal) Record(id string, sealing []byte, recipients []string, block int, digest [64]byte) error {
 	return j.db.Batch(func(tx *bolt.Tx) error {
 		var d Dump
 		found, err := get(tx.Bucket(bucketDumps), []byte(id), &d)
@@ -164,7 +189,7 @@ func (j *Journal) Record(id string, sealing []byte, block int, digest [64]byte) 
 			return fmt.Errorf("journal has no open dump %s", id)
 		}
 		if d.Sealing == nil {
-			d.Sealing = sealing
+			d.Sealing, d.Recipients = sealing, recipients
 			if err := put(tx.Bucket(bucketDumps), []byte(id), &d); err != nil {
 				return err
 			}

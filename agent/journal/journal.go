@@ -28,6 +28,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -63,7 +64,14 @@ type Journal struct {
 
 // Open opens the journal file, or makes an empty one, in a directory that exists. It waits for nobody: a journal in
 // use is ErrLocked. Close it.
-func Open(path string) (*Journal, error) {
+func Open(path string) (j *Journal, err error) {
+	// bbolt trusts its pages, and maps the file: a torn one is a panic, or a fault beyond its end.
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if damage := recover(); damage != nil {
+			j, err = nil, fmt.Errorf("journal %s is damaged (%v); it is disposable: move it away, and offsite asks the targets what they hold", path, damage)
+		}
+	}()
 	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: 50 * time.Millisecond, FreelistType: bolt.FreelistMapType})
 	if errors.Is(err, bolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("journal %s: %w", path, ErrLocked)
@@ -76,7 +84,26 @@ func Open(path string) (*Journal, error) {
 		db.Close()
 		return nil, fmt.Errorf("journal %s: %w", path, err)
 	}
+	if err := db.View(sound); err != nil {
+		db.Close()
+		return nil, fmt.Errorf("journal %s is damaged (%w); it is disposable: move it away, and offsite asks the targets what they hold", path, err)
+	}
 	return &Journal{db}, syncDir(filepath.Dir(path))
+}
+
+// sound reads everything once: damage is better met here than in the middle of a delivery. (bbolt's own check runs in a
+// goroutine of its own, whose faults nobody can catch.)
+func sound(tx *bolt.Tx) error {
+	return tx.ForEach(func(_ []byte, b *bolt.Bucket) error { return readAll(b) })
+}
+
+func readAll(b *bolt.Bucket) error {
+	return b.ForEach(func(k, v []byte) error {
+		if v == nil && b.Bucket(k) != nil {
+			return readAll(b.Bucket(k))
+		}
+		return nil
+	})
 }
 
 func prepare(tx *bolt.Tx) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -44,7 +45,7 @@ func newJournal(t *testing.T) (*Journal, string) {
 
 func owed(id string, n uint64) *Dump {
 	return &Dump{
-		ID: id, Path: "/dumps/" + id, File: File{Dev: 1, Ino: n, Size: 10, MTime: 5, CTime: 6}, Series: "shop", Name: id + ".sql",
+		ID: id, Path: "/dumps/caf\xe9" + id, File: File{Dev: 1, Ino: n, Size: 10, MTime: 5, CTime: 6}, Series: "shop", Name: id + ".sql",
 		Taken: time.Unix(int64(n), 0).UTC(), Targets: map[string]Delivery{"a": {State: Owed}, "b": {State: Owed}},
 	}
 }
@@ -97,7 +98,7 @@ func TestTheSealingGoesWithTheLastDelivery(t *testing.T) {
 		t.Fatal(err)
 	}
 	for block := range 3 {
-		if err := j.Record("00000001", []byte("state"), block, [64]byte{byte(block)}); err != nil {
+		if err := j.Record("00000001", []byte("state"), []string{"age1x"}, block, [64]byte{byte(block)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -122,7 +123,7 @@ func TestTheSealingGoesWithTheLastDelivery(t *testing.T) {
 		t.Errorf("%+v, %v", d, err)
 	}
 	j.Digests("00000001", func(int, [64]byte) error { t.Error("a digest is left"); return nil })
-	if err := j.Record("00000001", []byte("state"), 0, [64]byte{}); err == nil {
+	if err := j.Record("00000001", []byte("state"), nil, 0, [64]byte{}); err == nil {
 		t.Error("a delivered dump was sealed again")
 	}
 	if _, err := j.Update("ffffffff", deliver("a")); err == nil {
@@ -171,7 +172,7 @@ func TestManyAtOnce(t *testing.T) {
 			id := fmt.Sprintf("%08x", i)
 			err := j.Add(owed(id, uint64(i)))
 			for block := range 5 {
-				err = errors.Join(err, j.Record(id, []byte("state"), block, [64]byte{}))
+				err = errors.Join(err, j.Record(id, []byte("state"), []string{"age1x"}, block, [64]byte{}))
 			}
 			_, err2 := j.Update(id, deliver("a"))
 			if err := errors.Join(err, err2); err != nil {
@@ -279,5 +280,49 @@ func compare(t *rapid.T, j *Journal, dumps map[string]Dump, byFile, byPath map[s
 	}
 	if d, err := j.ByID("ffffffff"); d != nil || err != nil {
 		t.Fatalf("%+v, %v", d, err)
+	}
+}
+
+// A journal damaged anywhere is refused with words, never with a crash, or its damage lies in pages that nothing uses.
+func TestADamagedJournalIsRefused(t *testing.T) {
+	j, path := newJournal(t)
+	for i := range 200 {
+		id := fmt.Sprintf("%08x", i)
+		if err := errors.Join(j.Add(owed(id, uint64(i))), j.Record(id, bytes.Repeat([]byte("state"), 50), nil, 0, [64]byte{1})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	j.Close()
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := 0
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 150 {
+		torn := bytes.Clone(whole)
+		from := r.IntN(len(torn))
+		for i := from; i < min(len(torn), from+1+r.IntN(3000)); i++ {
+			torn[i] = byte(r.Uint32())
+		}
+		if r.IntN(3) == 0 {
+			torn = torn[:from]
+		}
+		file := filepath.Join(t.TempDir(), "journal.db")
+		if err := os.WriteFile(file, torn, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		j, err := Open(file)
+		if err == nil {
+			j.EachOpen(func(*Dump) error { return nil })
+			j.Close()
+			continue
+		}
+		if refused++; !strings.Contains(err.Error(), "move it away") {
+			t.Errorf("%v", err)
+		}
+	}
+	if refused < 20 {
+		t.Errorf("only %d of 150 damaged journals were noticed", refused)
 	}
 }

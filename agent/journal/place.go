@@ -2,6 +2,7 @@ package journal
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -39,6 +40,33 @@ func (j *Journal) Move(target, location string) error {
 		}
 		return put(tx.Bucket(bucketTargets), []byte(target), Place{Location: location})
 	})
+}
+
+// Only forgets all targets but these: what was owed to others is owed to nobody, and the keys for it go. A target that
+// comes back is surveyed like a new one.
+func (j *Journal) Only(targets []string) error {
+	var gone []string
+	err := j.db.View(func(tx *bolt.Tx) error {
+		return tx.Bucket(bucketTargets).ForEach(func(name, _ []byte) error {
+			if !slices.Contains(targets, string(name)) {
+				gone = append(gone, string(name))
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return err
+	}
+	for _, name := range gone {
+		if err := j.Move(name, ""); err != nil {
+			return err
+		}
+		err := j.db.Update(func(tx *bolt.Tx) error { return tx.Bucket(bucketTargets).Delete([]byte(name)) })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Reconsider forgets which dumps a target declined by another policy than the one that holds now: if they are still on

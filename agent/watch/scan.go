@@ -5,13 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
 // Scan looks at every file once, gives out those that are finished, waits for those that are about to be, and returns
 // those that are still being written, with the reason.
 func (w *Watcher) Scan(ctx context.Context, out Out) ([]Pending, error) {
+	clear(w.troubles)
 	missing := w.scanAll(nil)
 	begin := time.Now()
 	var left []Pending
@@ -25,12 +29,17 @@ func (w *Watcher) Scan(ctx context.Context, out Out) ([]Pending, error) {
 				if k.busy {
 					reason = "it is still open for writing"
 				}
-				left = append(left, Pending{k.path, reason})
+				if w.troubles[k.path] == "" {
+					left = append(left, Pending{Path: k.path, Reason: reason})
+				}
 				w.pending.drop(k.path)
 			}
 		}
 		d, more := w.pending.wait(time.Now())
 		if !more {
+			for _, p := range slices.Sorted(maps.Keys(w.troubles)) {
+				left = append(left, Pending{p, w.troubles[p], true})
+			}
 			return left, missing
 		}
 		// A file that keeps changing makes no event here: look often enough to see it.
@@ -77,9 +86,19 @@ func (w *Watcher) scanDir(dir int, root string, entered func(string), present ma
 				return err
 			}
 			if !errors.Is(err, fs.ErrNotExist) {
-				w.once("read "+p, w.log.Error, "cannot read a directory", "path", p, "err", err)
+				w.trouble(p, "the directory cannot be read", err)
 			}
 			return nil
+		}
+		if p == d.Path && !e.IsDir() {
+			return errors.New("it is not a directory")
+		}
+		if e.IsDir() && isTarget(p) {
+			if p == d.Path {
+				return fmt.Errorf("it is a target itself (%s lies in it): backups would be taken for dumps", targetMarker)
+			}
+			w.once("target "+p, w.log.Warn, "a target lies in a watched directory: it is passed over", "path", p)
+			return filepath.SkipDir
 		}
 		if e.IsDir() {
 			if rel != "." && !d.wanted(rel, true) {
@@ -103,6 +122,14 @@ func (w *Watcher) scanDir(dir int, root string, entered func(string), present ma
 		w.note(dir, p, idOf(info))
 		return nil
 	})
+}
+
+// targetMarker is the file that makes a directory a target (package providers/dir).
+const targetMarker = ".offsite-target"
+
+func isTarget(dir string) bool {
+	_, err := os.Lstat(filepath.Join(dir, targetMarker))
+	return err == nil
 }
 
 // forget drops what is known of files that are gone, so that memory follows the directory's size.
@@ -131,7 +158,7 @@ func (w *Watcher) note(dir int, p string, id FileID) {
 	now := time.Now()
 	if id.Size == 0 {
 		if now.Sub(id.ModTime()) > emptyGrace {
-			w.once("empty "+p, w.log.Error, "file is empty and is not shipped: a failed dump?", "dump", p)
+			w.trouble(p, "the file is empty: a failed dump?", nil)
 		}
 		return
 	}
@@ -230,7 +257,7 @@ func (w *Watcher) finished(k *candidate, now time.Time) bool {
 		w.pending.drop(k.path)
 		return false
 	case err != nil:
-		w.once("open "+k.path, w.log.Error, "cannot read a file that should be shipped", "dump", k.path, "err", err)
+		w.trouble(k.path, "the file cannot be read", err)
 		w.pending.retry(k, now.Add(time.Minute))
 		return false
 	}

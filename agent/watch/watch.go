@@ -14,6 +14,7 @@ package watch
 
 import (
 	"context"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"path"
@@ -54,6 +55,8 @@ type File struct {
 // Pending is a file that was not finished when Scan ended.
 type Pending struct {
 	Path, Reason string
+	// Trouble says that waiting will not help: a person must look.
+	Trouble bool
 }
 
 // Options of a Watcher. Every field may be left out.
@@ -83,6 +86,8 @@ type Watcher struct {
 	pending *candidates
 	seen    map[string]FileID // versions given out, or known
 	told    map[string]bool   // log lines that are said once
+
+	troubles map[string]string // what cannot be shipped, and why
 }
 
 // New starts nothing.
@@ -92,7 +97,7 @@ func New(dirs []Dir, opts Options) *Watcher {
 	}
 	w := &Watcher{
 		opts: opts, log: opts.Log, ready: make(chan struct{}), again: map[string]bool{}, wake: make(chan struct{}, 1),
-		inodes: map[inode]string{}, pending: newCandidates(), seen: map[string]FileID{}, told: map[string]bool{},
+		inodes: map[inode]string{}, pending: newCandidates(), seen: map[string]FileID{}, told: map[string]bool{}, troubles: map[string]string{},
 	}
 	for _, d := range dirs {
 		if d.Settle == 0 {
@@ -181,6 +186,15 @@ func (w *Watcher) once(key string, log func(msg string, args ...any), msg string
 		w.told[key] = true
 		log(msg, args...)
 	}
+}
+
+// trouble says once why something cannot be shipped, and keeps it for Scan.
+func (w *Watcher) trouble(path, why string, err error) {
+	if err != nil {
+		why = fmt.Sprintf("%s: %v", why, err)
+	}
+	w.once(why+path, w.log.Error, "this cannot be shipped", "path", path, "reason", why)
+	w.troubles[path] = why
 }
 
 func isRegular(mode fs.FileMode) bool { return mode&fs.ModeType == 0 }

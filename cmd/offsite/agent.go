@@ -70,6 +70,9 @@ func summarise(s agent.Summary, std streams) {
 		}
 		fmt.Fprintln(std.err)
 	}
+	for _, u := range s.Unshipped {
+		fmt.Fprintf(std.err, "NOT SHIPPED, and will not be until somebody looks: %s\n", printable(u))
+	}
 	for _, u := range s.Unfinished {
 		fmt.Fprintf(std.err, "not finished, left for the next run: %s\n", u)
 	}

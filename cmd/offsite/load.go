@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"time"
 
 	"offsite/agent"
@@ -110,8 +111,12 @@ func agentOptions(c *configs.Config, log io.Writer) (agent.Options, error) {
 
 func sources(c *configs.Config, zone *time.Location) (all []agent.Source) {
 	for _, w := range c.Watch {
+		path := w.Path
+		if real, err := filepath.EvalSymlinks(path); err == nil {
+			path = real // below it, links are not followed
+		}
 		all = append(all, agent.Source{
-			Dir:   watch.Dir{Path: w.Path, Include: w.Include, Exclude: w.Exclude, Settle: w.Settle},
+			Dir:   watch.Dir{Path: path, Include: w.Include, Exclude: w.Exclude, Settle: w.Settle},
 			Rules: dump.Rules{Name: w.Name, Pattern: w.Series, Zone: zone},
 		})
 	}

@@ -32,6 +32,9 @@ shipped for the agent too; while the agent runs, it ships those by itself. Other
 				if files[i], err = filepath.Abs(files[i]); err != nil {
 					return err
 				}
+				if dir, err := filepath.EvalSymlinks(filepath.Dir(files[i])); err == nil {
+					files[i] = filepath.Join(dir, filepath.Base(files[i])) // as the agent names what it watches
+				}
 			}
 			p := newProgress(std.err)
 			o.Observer = p

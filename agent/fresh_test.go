@@ -1,0 +1,161 @@
+package agent_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"filippo.io/age"
+
+	"offsite/agent/vault"
+	"offsite/providers"
+	"offsite/providers/mem"
+)
+
+// down makes a target fail as one that is not reached.
+func down(target *mem.Target) {
+	target.Fault(func(mem.Call) error { return fmt.Errorf("connection refused: %w", providers.ErrPermanent) })
+}
+
+// Whoever changes the recipients may not have the old keys much longer.
+func TestWhatIsOwedIsSealedForTheRecipientsOfNow(t *testing.T) {
+	h := newHost(t)
+	want := map[string][]byte{"db_20261122_030001.sql": h.write("db_20261122_030001.sql", 300_000)}
+	h.b.Fault(func(c mem.Call) error {
+		if c.Op == "block" && c.Block == 2 {
+			return fmt.Errorf("down: %w", providers.ErrPermanent)
+		}
+		return nil
+	})
+	if s := h.once(); s.Complete() {
+		t.Fatalf("%+v", s)
+	}
+	h.check(h.a, want)
+	old := h.identity
+	var err error
+	if h.identity, err = age.GenerateX25519Identity(); err != nil {
+		t.Fatal(err)
+	}
+	h.b.Fault(nil)
+	if s := h.once(); !s.Complete() {
+		t.Errorf("%+v", s)
+	}
+	h.check(h.b, want) // opens with the new key, and nothing is left of the old upload
+	h.identity = old
+	h.check(h.a, want)
+}
+
+// A dump that waits for a target may be renamed, also over a restart; its name may be any bytes.
+func TestDumpsThatAreRenamedWhileTheyWait(t *testing.T) {
+	h := newHost(t)
+	odd := "caf\xe9_20261121_030001.sql"
+	want := map[string][]byte{
+		"db_20261122_030001.sql": h.write("db_20261122_030001.sql", 1000),
+		vault.Text(odd):          h.write(odd, 1000),
+	}
+	down(h.a)
+	down(h.b)
+	h.once()
+	if err := os.Rename(filepath.Join(h.dumps, "db_20261122_030001.sql"), filepath.Join(h.dumps, "moved.sql")); err != nil {
+		t.Fatal(err)
+	}
+	h.a.Fault(nil)
+	h.b.Fault(nil)
+	if s := h.once(); !s.Complete() {
+		t.Errorf("%+v", s)
+	}
+	h.check(h.a, want)
+}
+
+// One dump that cannot be read keeps no other from its target, and is said in the end.
+func TestADumpThatCannotBeReadStandsInNobodysWay(t *testing.T) {
+	h := newHost(t)
+	want := map[string][]byte{}
+	for i := range 6 {
+		name := fmt.Sprintf("db_2026112%d_030001.sql", i)
+		want[name] = h.write(name, 1000)
+	}
+	tooLong := strings.Repeat("я", 45) + "_20261122_030001.sql"
+	h.write(tooLong, 10)
+	s := h.once()
+	if s.Complete() || len(s.Unshipped) != 1 || !strings.Contains(s.Unshipped[0], tooLong) {
+		t.Errorf("%+v", s)
+	}
+	h.check(h.a, want)
+}
+
+// The same files on another disk, or under another device number, are the same dumps.
+func TestACopiedDirectoryIsNotShippedAgain(t *testing.T) {
+	h := newHost(t)
+	want := map[string][]byte{"db_20261122_030001.sql": h.write("db_20261122_030001.sql", 1000), "plain.sql": h.write("plain.sql", 1000)}
+	if s := h.once(); !s.Complete() {
+		t.Fatalf("%+v", s)
+	}
+	for name, b := range want {
+		path := filepath.Join(h.dumps, name)
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path+".copy", bytes.Clone(b), 0o640); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path+".copy", info.ModTime(), info.ModTime()); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(path+".copy", path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s := h.once(); s.Delivered() != 0 || !s.Complete() {
+		t.Errorf("%+v", s)
+	}
+	h.check(h.a, want)
+}
+
+// The key of a dump that is owed to a target which the configuration no longer has is not kept.
+func TestNothingIsOwedToATargetThatIsGone(t *testing.T) {
+	h := newHost(t)
+	h.write("db_20261122_030001.sql", 300_000)
+	h.b.Fault(func(c mem.Call) error {
+		if c.Op == "block" && c.Block == 2 {
+			return fmt.Errorf("down: %w", providers.ErrPermanent)
+		}
+		return nil
+	})
+	h.once()
+	journal := filepath.Join(h.state, "journal.db")
+	h.onlyA = true
+	if s := h.once(); !s.Complete() {
+		t.Errorf("%+v", s)
+	}
+	h.onlyA = false
+	h.b.Fault(nil)
+	if s := h.once(); s.Delivered() != 1 || !s.Complete() {
+		t.Errorf("when it is back: %+v", s)
+	}
+	if len(h.a.Objects()) != 2 {
+		t.Errorf("%d objects", len(h.a.Objects()))
+	}
+	if _, err := os.Stat(journal); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAWatchedDirectoryMustBeOne(t *testing.T) {
+	h := newHost(t)
+	h.write("db.sql", 10)
+	real := h.dumps
+	h.dumps = filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(real, h.dumps); err != nil {
+		t.Fatal(err)
+	}
+	a := h.start()
+	defer a.Close()
+	if s, err := a.Once(t.Context()); err == nil {
+		t.Errorf("a link was watched without a word: %+v", s)
+	}
+}
