@@ -225,14 +225,14 @@ func TestChecksumsAreCheckedAndMayBeWrittenBare(t *testing.T) {
 	}
 }
 
-// An unfinished upload may have been begun before the key was changed.
+// An unfinished upload may have been begun before the key was changed. (versitygw refuses such a part too, but in the
+// middle of reading it, so that one hears of a broken connection at times.)
 func TestChecksumsMayBeSwitchedWhileAnUploadIsUnfinished(t *testing.T) {
-	for _, s := range []*servers.S3{servers.MinIO(t, false), servers.VersityGW(t)} {
-		awake(t, s)
-		for _, change := range [][2]string{{"auto", "off"}, {"off", "auto"}} {
-			before, after := config(s), config(s)
-			before.Checksums, after.Checksums = change[0], change[1]
-			targettest.RunSwitch(t, open(t, before), open(t, after), 5<<20)
-		}
+	s := servers.MinIO(t, false)
+	awake(t, s)
+	for _, change := range [][2]string{{"auto", "off"}, {"off", "auto"}} {
+		before, after := config(s), config(s)
+		before.Checksums, after.Checksums = change[0], change[1]
+		targettest.RunSwitch(t, open(t, before), open(t, after), 5<<20)
 	}
 }
