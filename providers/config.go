@@ -3,6 +3,7 @@ package providers
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"strings"
@@ -10,10 +11,18 @@ import (
 
 // Secret is a password or key. It prints, logs and marshals as "***"; only Reveal gives it away.
 // The zero Secret is "not set".
-type Secret struct{ value string }
+type Secret struct {
+	// A pointer, so that a package that prints what it may not ask (fmt, of an unexported field) prints an address.
+	value *string
+}
 
-// NewSecret hides value.
-func NewSecret(value string) Secret { return Secret{value} }
+// NewSecret hides value. An empty one is not set.
+func NewSecret(value string) Secret {
+	if value == "" {
+		return Secret{}
+	}
+	return Secret{&value}
+}
 
 // ReadSecret is the secret given as a value or as the path of a file that holds it, of which at most one is set.
 // One line end after the secret in the file is not part of it. Both unset: the zero Secret.
@@ -29,22 +38,30 @@ func ReadSecret(value Secret, file string) (Secret, error) {
 	if s == "" {
 		return Secret{}, fmt.Errorf("%s is empty: it should hold a secret", file)
 	}
-	return Secret{s}, nil
+	return NewSecret(s), nil
 }
 
 // Reveal is the secret itself.
-func (s Secret) Reveal() string { return s.value }
+func (s Secret) Reveal() string {
+	if s.value == nil {
+		return ""
+	}
+	return *s.value
+}
 
 // IsSet says whether there is a secret.
-func (s Secret) IsSet() bool { return s.value != "" }
+func (s Secret) IsSet() bool { return s.value != nil }
 
 // String is "***", or empty if there is no secret.
 func (s Secret) String() string {
-	if s.value == "" {
+	if s.value == nil {
 		return ""
 	}
 	return "***"
 }
+
+// Format keeps every verb of fmt from showing the secret.
+func (s Secret) Format(f fmt.State, _ rune) { io.WriteString(f, s.String()) }
 
 // GoString keeps %#v from showing the secret.
 func (s Secret) GoString() string { return s.String() }
@@ -57,7 +74,7 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // UnmarshalText takes a secret from a configuration file.
 func (s *Secret) UnmarshalText(b []byte) error {
-	s.value = string(b)
+	*s = NewSecret(string(b))
 	return nil
 }
 

@@ -2,6 +2,7 @@ package providers_test
 
 import (
 	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -108,5 +109,21 @@ func TestASecretReadsFromYAMLAndJSON(t *testing.T) {
 	}
 	if err := json.Unmarshal([]byte(`{"key": "pa$$word"}`), &fromJSON); err != nil || fromJSON.Key.Reveal() != "pa$$word" {
 		t.Errorf("%v", err)
+	}
+}
+
+// fmt may not call the methods of an unexported field's type; nothing must show all the same.
+func TestASecretInAnUnexportedFieldIsNotShown(t *testing.T) {
+	holder := struct {
+		secret providers.Secret
+		deeper *struct{ secrets []providers.Secret }
+	}{providers.NewSecret("hunter2"), &struct{ secrets []providers.Secret }{[]providers.Secret{providers.NewSecret("hunter2")}}}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x", "%T"} {
+		for _, v := range []any{holder, &holder, holder.secret, &holder.secret} {
+			got := fmt.Sprintf(verb, v)
+			if strings.Contains(got, "hunter2") || strings.Contains(got, hex.EncodeToString([]byte("hunter2"))) || strings.Contains(got, "104 117 110") {
+				t.Errorf("%s shows %s", verb, got)
+			}
+		}
 	}
 }
