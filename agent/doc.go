@@ -10,8 +10,11 @@
 //  5. source.go, memory.go: blocks of ciphertext are made on demand, within one budget of memory. A block's digest is
 //     in the journal before the block leaves the process.
 //  6. ship.go: data, then the signed manifest (agent/vault): now the backup exists. Then the journal.
-//  7. lose: what changed or went away before every target had it is said aloud, and found anew.
+//  7. retain.go, history.go: what the target holds of the series is planned for (agent/retention) and brought to what
+//     the policy says, after proof that what is to stay is there. adopt.go: dumps of the past that would go at once
+//     are not shipped at all.
+//  8. lose: what changed or went away before every target had it is said aloud, and found anew.
 //
-// A crash after any step repeats that step and harms nothing. Every goroutine is started in Run, Once, drain and
-// worker.run, and has ended when they return.
+// A crash after any step repeats that step and harms nothing. Every goroutine is started in Run, Once, drain,
+// worker.run and worker.judge, and has ended when they return.
 package agent

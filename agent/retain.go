@@ -10,8 +10,10 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"offsite/agent/journal"
 	"offsite/agent/retention"
 	"offsite/agent/vault"
+	"offsite/providers"
 )
 
 // Mode is what retention does on a target.
@@ -134,7 +136,31 @@ func (w *worker) retain(ctx context.Context, series string) error {
 			return err
 		}
 	}
-	return w.sweep(ctx, h.without)
+	if w.target.Retention != Enforce || series != "" { // what is left over can wait for the daily look
+		return nil
+	}
+	return errors.Join(w.sweep(ctx, h.without), w.sweepUploads(ctx))
+}
+
+// sweepUploads removes what uploads left that nobody will finish: parts cost money, and nobody sees them.
+func (w *worker) sweepUploads(ctx context.Context) error {
+	sweeper, ok := w.target.Target.(providers.Sweeper)
+	if !ok {
+		return nil
+	}
+	var owed []string
+	err := w.agent.journal.EachOpen(func(d *journal.Dump) error {
+		owed = append(owed, d.Object)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	removed, err := sweeper.Sweep(ctx, vault.HostDir(w.agent.Host), w.agent.Now().Add(-abandonedAge), owed)
+	if removed > 0 {
+		w.log.Info("removed what uploads had left that nobody finished", "uploads", removed)
+	}
+	return err
 }
 
 // apply does what the mode and the plan allow.
@@ -275,7 +301,7 @@ func (w *worker) sweep(ctx context.Context, without []vault.Entry) error {
 			return err
 		}
 		now := w.agent.Now()
-		if d != nil && d.Open() || e.Modified.IsZero() || now.Sub(e.Modified) < abandonedAge || now.Sub(e.Taken) < abandonedAge || w.target.Retention != Enforce {
+		if d != nil && d.Open() || e.Modified.IsZero() || now.Sub(e.Modified) < abandonedAge || now.Sub(e.Taken) < abandonedAge {
 			continue
 		}
 		err = w.vault.RemoveData(ctx, e.Name)

@@ -54,6 +54,15 @@ type Target interface {
 	Close() error
 }
 
+// Sweeper is a Target that can remove what Puts left that nobody will finish. Those that keep objects somewhere else than
+// in memory all are.
+type Sweeper interface {
+	// Sweep removes what unfinished Puts of names below the directory dir left, if it was begun (or, where only that is
+	// known, last written) before the given time, and gives how many it removed. The Puts of the names in spare will go
+	// on, whatever their age.
+	Sweep(ctx context.Context, dir string, before time.Time, spare []string) (removed int, err error)
+}
+
 // Object is what a target says of one stored object.
 type Object struct {
 	// Name is the full name, as it was given to Put.

@@ -71,6 +71,9 @@ func (v *Vault) List(ctx context.Context, host string) iter.Seq2[Entry, error] {
 	return v.list(ctx, prefix)
 }
 
+// HostDir is the directory that holds all of a host's objects.
+func HostDir(host string) string { return encode(Text(host)) }
+
 // ListSeries is List for one series of one host.
 func (v *Vault) ListSeries(ctx context.Context, host, series string) iter.Seq2[Entry, error] {
 	return v.list(ctx, encode(Text(host))+"/"+encode(series)+"/")

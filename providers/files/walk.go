@@ -7,6 +7,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"offsite/providers"
 )
@@ -55,4 +56,43 @@ func Walk(ctx context.Context, readDir func(dir string) ([]fs.DirEntry, error), 
 		}
 	}
 	return nil
+}
+
+// Abandoned gives the hidden files below dir that unfinished Puts left and that were last written before the given
+// time, but for those of the names in spare.
+func Abandoned(ctx context.Context, readDir func(dir string) ([]fs.DirEntry, error), dir string, before time.Time, spare []string) (found []string, err error) {
+	kept := map[string]bool{}
+	for _, name := range spare {
+		kept[Partial(name)] = true
+	}
+	var look func(dir string) error
+	look = func(dir string) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		entries, err := readDir(dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			name := path.Join(dir, e.Name())
+			if e.IsDir() && e.Name()[0] != '.' {
+				if err := look(name); err != nil {
+					return err
+				}
+			}
+			left := strings.HasPrefix(e.Name(), ".offsite-") && (strings.HasSuffix(e.Name(), ".partial") || strings.HasSuffix(e.Name(), ".old"))
+			if !left || !e.Type().IsRegular() || kept[name] || kept[strings.TrimSuffix(name, ".old")+".partial"] {
+				continue
+			}
+			if info, err := e.Info(); err == nil && info.ModTime().Before(before) {
+				found = append(found, name)
+			}
+		}
+		return nil
+	}
+	return found, look(dir)
 }

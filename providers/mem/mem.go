@@ -298,3 +298,20 @@ func (t *Target) Close() error {
 	t.closed = true
 	return nil
 }
+
+// Sweep is part of providers.Sweeper. What was left has no age here: all of it counts as of now.
+func (t *Target) Sweep(ctx context.Context, dir string, before time.Time, spare []string) (removed int, err error) {
+	if err := t.step(ctx, Call{Op: "sweep", Name: dir}); err != nil {
+		return 0, wrap("delete", dir, err)
+	}
+	if before.Before(time.Now()) {
+		return 0, nil
+	}
+	for _, name := range t.Leftovers() {
+		if strings.HasPrefix(name, dir+"/") && !slices.Contains(spare, name) {
+			t.dropPartial(name)
+			removed++
+		}
+	}
+	return removed, nil
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"iter"
 	"net/http"
 
 	"github.com/minio/minio-go/v7"
@@ -41,21 +42,40 @@ func (s *store) Create(ctx context.Context, key string) (string, error) {
 }
 
 func (s *store) Uploads(ctx context.Context, key string) (ids []string, err error) {
-	var keyMarker, idMarker string
-	for {
-		page, err := s.core.ListMultipartUploads(ctx, s.bucket, key, keyMarker, idMarker, "", 1000)
+	for u, err := range s.unfinished(ctx, key) {
 		if err != nil {
-			return nil, translate(err)
+			return nil, err
 		}
-		for _, u := range page.Uploads {
-			if u.Key == key {
-				ids = append(ids, u.UploadID)
+		if u.Key == key {
+			ids = append(ids, u.ID)
+		}
+	}
+	return ids, nil
+}
+
+func (s *store) Unfinished(ctx context.Context) iter.Seq2[multipart.Upload, error] {
+	return s.unfinished(ctx, "")
+}
+
+func (s *store) unfinished(ctx context.Context, prefix string) iter.Seq2[multipart.Upload, error] {
+	return func(yield func(multipart.Upload, error) bool) {
+		var keyMarker, idMarker string
+		for {
+			page, err := s.core.ListMultipartUploads(ctx, s.bucket, prefix, keyMarker, idMarker, "", 1000)
+			if err != nil {
+				yield(multipart.Upload{}, translate(err))
+				return
 			}
+			for _, u := range page.Uploads {
+				if !yield(multipart.Upload{Key: u.Key, ID: u.UploadID, Begun: u.Initiated}, nil) {
+					return
+				}
+			}
+			if !page.IsTruncated || page.NextKeyMarker == keyMarker && page.NextUploadIDMarker == idMarker {
+				return
+			}
+			keyMarker, idMarker = page.NextKeyMarker, page.NextUploadIDMarker
 		}
-		if !page.IsTruncated || page.NextKeyMarker == keyMarker && page.NextUploadIDMarker == idMarker {
-			return ids, nil
-		}
-		keyMarker, idMarker = page.NextKeyMarker, page.NextUploadIDMarker
 	}
 }
 

@@ -8,9 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"offsite/providers"
 	"offsite/providers/multipart"
@@ -125,6 +127,27 @@ func (f *fake) Uploads(ctx context.Context, key string) (ids []string, err error
 		return nil
 	})
 	return ids, err
+}
+
+func (f *fake) Unfinished(ctx context.Context) iter.Seq2[multipart.Upload, error] {
+	return func(yield func(multipart.Upload, error) bool) {
+		var all []multipart.Upload
+		err := f.call(ctx, "unfinished", func() error {
+			for id, u := range f.uploads {
+				all = append(all, multipart.Upload{Key: u.key, ID: id, Begun: time.Now()})
+			}
+			return nil
+		})
+		if err != nil {
+			yield(multipart.Upload{}, err)
+			return
+		}
+		for _, u := range all {
+			if !yield(u, nil) {
+				return
+			}
+		}
+	}
 }
 
 func (f *fake) Parts(ctx context.Context, key, id string) (parts []multipart.Part, err error) {

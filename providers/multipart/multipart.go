@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"slices"
 	"strings"
 	"sync"
@@ -32,6 +33,8 @@ type Store interface {
 	Create(ctx context.Context, key string) (upload string, err error)
 	// Uploads are the unfinished ones of exactly this key.
 	Uploads(ctx context.Context, key string) ([]string, error)
+	// Unfinished are those of all keys: MinIO cannot list them by prefix.
+	Unfinished(ctx context.Context) iter.Seq2[Upload, error]
 	Parts(ctx context.Context, key, upload string) ([]Part, error)
 	// UploadPart stores block i as part i+1.
 	UploadPart(ctx context.Context, key, upload string, b *providers.Block) (Part, error)

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"iter"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -76,19 +77,37 @@ func (s *store) Create(ctx context.Context, key string) (string, error) {
 }
 
 func (s *store) Uploads(ctx context.Context, key string) (ids []string, err error) {
-	pages := s3.NewListMultipartUploadsPaginator(s.client, &s3.ListMultipartUploadsInput{Bucket: &s.cfg.Bucket, Prefix: &key})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
+	for u, err := range s.unfinished(ctx, key) {
 		if err != nil {
-			return nil, translate(err)
+			return nil, err
 		}
-		for _, u := range page.Uploads {
-			if aws.ToString(u.Key) == key {
-				ids = append(ids, aws.ToString(u.UploadId))
-			}
+		if u.Key == key {
+			ids = append(ids, u.ID)
 		}
 	}
 	return ids, nil
+}
+
+func (s *store) Unfinished(ctx context.Context) iter.Seq2[multipart.Upload, error] {
+	return s.unfinished(ctx, "")
+}
+
+func (s *store) unfinished(ctx context.Context, prefix string) iter.Seq2[multipart.Upload, error] {
+	return func(yield func(multipart.Upload, error) bool) {
+		pages := s3.NewListMultipartUploadsPaginator(s.client, &s3.ListMultipartUploadsInput{Bucket: &s.cfg.Bucket, Prefix: &prefix})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(ctx)
+			if err != nil {
+				yield(multipart.Upload{}, translate(err))
+				return
+			}
+			for _, u := range page.Uploads {
+				if !yield(multipart.Upload{Key: aws.ToString(u.Key), ID: aws.ToString(u.UploadId), Begun: aws.ToTime(u.Initiated)}, nil) {
+					return
+				}
+			}
+		}
+	}
 }
 
 func (s *store) Parts(ctx context.Context, key, upload string) (parts []multipart.Part, err error) {

@@ -61,6 +61,7 @@ func Run(t *testing.T, cfg Config) {
 		{"an interrupted put goes on where it stopped", (*suite).resumes},
 		{"another source under the same name is never mixed in", (*suite).neverMixes},
 		{"delete removes the object and leftovers, and a missing object is success", (*suite).deletes},
+		{"a sweep removes what was left long ago and is not spared", (*suite).sweeps},
 		{"ranges", (*suite).ranges},
 		{"the reader reads as readers should", (*suite).reader},
 		{"missing objects", (*suite).missing},
@@ -387,6 +388,36 @@ func (s *suite) deletes(t *testing.T) {
 		t.Errorf("Delete: %v", err)
 	}
 	s.noLeftovers(t, name)
+}
+
+func (s *suite) sweeps(t *testing.T) {
+	target := s.open(t)
+	sweeper, ok := target.(providers.Sweeper)
+	if !ok {
+		t.Fatal("it is no Sweeper")
+	}
+	dir := s.prefix + "dir"
+	name, other := dir+"/object", s.prefix+"other/object"
+	s.put(t, target, dir+"/whole", NewSource(3, 10, s.Block))
+	s.interrupt(t, name, NewSource(1, 8*s.Block, s.Block), 6)
+	s.interrupt(t, other, NewSource(2, 8*s.Block, s.Block), 6)
+	sweep := func(before time.Time, want int, spare ...string) {
+		t.Helper()
+		if removed, err := sweeper.Sweep(s.ctx(t), dir, before, spare); err != nil || removed != want {
+			t.Errorf("Sweep: %d, %v; want %d", removed, err, want)
+		}
+	}
+	sweep(time.Now().Add(-time.Hour), 0)
+	sweep(time.Now().Add(time.Hour), 0, name)
+	sweep(time.Now().Add(time.Hour), 1)
+	sweep(time.Now().Add(time.Hour), 0)
+	s.noLeftovers(t, name)
+	s.want(t, target, dir+"/whole", NewSource(3, 10, s.Block).bytes)
+	src := NewSource(2, 8*s.Block, s.Block)
+	s.put(t, target, other, src) // what lies elsewhere was not touched: it goes on
+	if made := src.Made(); made > 8-6+s.InFlight+1 {
+		t.Errorf("%d blocks were sent again, of an upload that was not swept", made)
+	}
 }
 
 func (s *suite) ranges(t *testing.T) {
