@@ -98,10 +98,16 @@ func (a *Agent) Plans(ctx context.Context, target, series string) (plans []Serie
 	return plans, errors.Join(failed...)
 }
 
-// Carry carries out a plan that a person has seen, held or not. It gives the number of backups that went.
+// Carry carries out a plan that a person has seen, held or not, after what an earlier Carry on that target had begun and
+// not finished. It gives the number of backups that went.
 func (a *Agent) Carry(ctx context.Context, p SeriesPlan) (removed int, err error) {
 	for _, w := range a.workers {
 		if w.target.Name == p.Target {
+			w.retaining.Lock()
+			defer w.retaining.Unlock()
+			if err := w.finishRemovals(ctx); err != nil {
+				return 0, err
+			}
 			return w.carry(ctx, p)
 		}
 	}

@@ -1,6 +1,7 @@
 package agent_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -253,5 +254,34 @@ func TestKilledInTheMiddleOfAPrune(t *testing.T) {
 		if got := h.a.Objects(); len(got) != 2*len(stays) || !slices.Equal(h.backups(h.a), stays) {
 			t.Fatalf("seed %d, round %d: %d objects are left, want those of %d backups", seed, round, len(got), len(stays))
 		}
+	}
+}
+
+// The service applies retention when it starts, and to each series that gets a dump.
+func TestRetentionWhileTheServiceRuns(t *testing.T) {
+	h := full(t, 12)
+	h.policy = func(string) retention.Policy { return retention.Policy{Daily: 8} }
+	a := h.start()
+	defer a.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- a.Run(ctx) }()
+	until := func(target *mem.Target, want []string) {
+		t.Helper()
+		deadline := time.Now().Add(time.Minute)
+		for !slices.Equal(h.backups(target), want) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%q are there, want %q", h.backups(target), want)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+	until(h.a, keepSet(12, retention.Policy{Daily: 8}))
+	h.write("db_20240113_030000.sql", 100)
+	until(h.a, keepSet(13, retention.Policy{Daily: 8}))
+	until(h.b, keepSet(13, retention.Policy{Daily: 13})) // it has no policy
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }

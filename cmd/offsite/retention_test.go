@@ -1,7 +1,11 @@
 package main
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -91,5 +95,74 @@ func TestFourHundredDays(t *testing.T) {
 	}
 	if _, said = in.run(0, "agent", "--once"); strings.Contains(said, "retention removed") {
 		t.Errorf("a second run removed something: %s", said)
+	}
+}
+
+// The program is killed in the middle of a prune, again and again: what is listed restores, what was to stay is there,
+// and in the end nothing else is.
+func TestKilledInTheMiddleOfAPrune(t *testing.T) {
+	in := install(t, "nas", "shore")
+	const days = 150
+	history := filepath.Join(in.dir, "history")
+	if err := os.Mkdir(history, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	push := []string{"push"}
+	for i := range days {
+		path := filepath.Join(history, "shop_"+time.Date(2026, 1, 1+i, 3, 0, 0, 0, time.UTC).Format("20060102_150405")+".sql")
+		if err := os.WriteFile(path, fmt.Appendf(nil, "dump of day %d", i), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		push = append(push, path)
+	}
+	in.run(0, push...)
+	plans := func() (stays map[string]bool, goes int) {
+		t.Helper()
+		out, _ := in.run(0, "prune", "--json")
+		var all []planJSON
+		if err := json.Unmarshal([]byte(out), &all); err != nil {
+			t.Fatal(err)
+		}
+		stays = map[string]bool{}
+		for _, p := range all {
+			for _, k := range p.Keep {
+				stays[p.Target+" "+k.Object] = true
+			}
+			goes += len(p.Remove)
+		}
+		return stays, goes
+	}
+	want, goes := plans()
+	killed := 0
+	for round := 0; round < 12 && goes > 0; round++ {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(60+rand.IntN(250))*time.Millisecond)
+		cmd := in.command(ctx, "prune", "--confirm")
+		if cmd.Run() != nil && cmd.ProcessState.ExitCode() == -1 {
+			killed++
+		}
+		cancel()
+		var stays map[string]bool
+		if stays, goes = plans(); !maps.Equal(stays, want) {
+			t.Fatalf("round %d: %d stay, want the same %d as before", round, len(stays), len(want))
+		}
+	}
+	t.Logf("killed %d times", killed)
+	if killed == 0 {
+		t.Error("the program was never killed: nothing was tried")
+	}
+	in.run(0, "prune", "--confirm")
+	in.run(0, "agent", "--once")
+	for _, l := range in.list() {
+		if !want[l.Target+" "+l.Object] {
+			t.Errorf("%s has %s still", l.Target, l.Object)
+		}
+		if out, _ := in.run(0, "restore", "--identity", in.identity, "--target", l.Target, "-o", "-", l.Object); !strings.HasPrefix(out, "dump of day ") {
+			t.Errorf("%s: %s came back as %q", l.Target, l.Object, out)
+		}
+	}
+	for target, root := range map[string]string{"nas": filepath.Join(in.dir, "nas"), "shore": filepath.Join(in.ssh.Data, "db")} {
+		if left := everything(t, root); len(left) != len(want) { // half of them are on each, as data and manifest
+			t.Errorf("%s: %d files, want %d: %q", target, len(left), len(want), left)
+		}
 	}
 }
