@@ -190,3 +190,21 @@ func TestListPairsDataAndManifests(t *testing.T) {
 		t.Errorf("%v, want %s", got, want)
 	}
 }
+
+// A manifest may be forged where nobody checks the signer: its sizes must not make a reader allocate what it says.
+func TestImpossibleSizesAreRefused(t *testing.T) {
+	for name, forge := range map[string]func(*vault.Manifest){
+		"huge block":                func(m *vault.Manifest) { m.Stored, m.BlockSize, m.Blocks = 1<<60, 1<<60, m.Blocks[:1] },
+		"no block size":             func(m *vault.Manifest) { m.BlockSize = 0 },
+		"negative":                  func(m *vault.Manifest) { m.Stored, m.Size = -1, -2 },
+		"larger than its data":      func(m *vault.Manifest) { m.Size = m.Stored + 1 },
+		"blocks that do not add up": func(m *vault.Manifest) { m.Blocks = m.Blocks[1:] },
+	} {
+		b := newBackup(t)
+		forge(b.m)
+		b.commit(t, b.name)
+		if _, err := b.read(t); !errors.Is(err, vault.ErrIntegrity) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -279,3 +279,38 @@ func BenchmarkScan100000Files(b *testing.B) {
 		}
 	}
 }
+
+// Backups are not dumps: a target inside the watched directory would ship itself, twice as much each time.
+func TestATargetInsideIsPassedOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		write(t, filepath.Join(dir, "a.sql"), "x")
+		write(t, filepath.Join(dir, "nas", ".offsite-target"), "x")
+		write(t, filepath.Join(dir, "nas", "host", "backup.age"), "x")
+		if got, _ := scan(t, watch.Dir{Path: dir}, watch.Options{}); !slices.Equal(got, []string{"a.sql"}) {
+			t.Errorf("%q", got)
+		}
+		w := watch.New([]watch.Dir{{Path: filepath.Join(dir, "nas")}}, watch.Options{})
+		_, err := w.Scan(t.Context(), func(context.Context, watch.File) error { return nil })
+		if err == nil || !strings.Contains(err.Error(), "is a target itself") {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+// What no waiting will mend is named as such.
+func TestTroubleIsNotPending(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		old := filepath.Join(dir, "old.sql")
+		write(t, old, "")
+		long := time.Now().Add(-2 * time.Hour)
+		if err := os.Chtimes(old, long, long); err != nil {
+			t.Fatal(err)
+		}
+		_, pending := scan(t, watch.Dir{Path: dir}, watch.Options{})
+		if len(pending) != 1 || !pending[0].Trouble || pending[0].Path != old || !strings.Contains(pending[0].Reason, "empty") {
+			t.Errorf("%+v", pending)
+		}
+	})
+}
