@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"filippo.io/age"
 
@@ -157,5 +158,57 @@ func TestAWatchedDirectoryMustBeOne(t *testing.T) {
 	defer a.Close()
 	if s, err := a.Once(t.Context()); err == nil {
 		t.Errorf("a link was watched without a word: %+v", s)
+	}
+}
+
+// The process dies after the manifest and before the journal; then the dump goes away. The backup, the only copy that is
+// left, stays whole, and the agent finds that out.
+func TestABackupWhoseRecordWasLostIsNotTidiedAway(t *testing.T) {
+	h := newHost(t)
+	name := "db_20261122_030001.sql"
+	want := map[string][]byte{name: h.write(name, 300_000)}
+	crash(h, mem.Call{Op: "done", Name: ".manifest"})
+	if err := os.Remove(filepath.Join(h.dumps, name)); err != nil {
+		t.Fatal(err)
+	}
+	h.once()
+	h.check(h.a, want)
+}
+
+// Whoever deletes all manifests by accident has not told us to delete the data.
+func TestDataWhoseManifestsWereLostStays(t *testing.T) {
+	for _, seen := range []bool{true, false} {
+		h := full(t, 8)
+		h.policy = standing
+		if seen {
+			h.once() // reads the manifests
+		}
+		for name, b := range h.a.Objects() {
+			if strings.HasSuffix(name, ".manifest") {
+				h.a.Set(name, nil)
+			} else {
+				h.a.SetAt(name, b, time.Now().Add(-30*24*time.Hour))
+			}
+		}
+		h.once()
+		if n := len(h.a.Objects()); n != 8 {
+			t.Errorf("manifests seen before: %v: %d data objects are left of 8", seen, n)
+		}
+	}
+}
+
+// One upload that nobody finished goes when it is old, and not before.
+func TestAnAbandonedUploadIsSwept(t *testing.T) {
+	for _, c := range []struct {
+		age  time.Duration
+		left int
+	}{{6 * 24 * time.Hour, 3}, {8 * 24 * time.Hour, 2}} {
+		h := full(t, 1)
+		h.policy = standing
+		h.a.SetAt("host/db/20240101T000000Z_0badcafe_db.sql.age", []byte("data"), time.Now().Add(-c.age))
+		h.once()
+		if n := len(h.a.Objects()); n != c.left {
+			t.Errorf("after %v %d objects are there, want %d", c.age, n, c.left)
+		}
 	}
 }

@@ -299,18 +299,39 @@ func (w *worker) finishRemovals(ctx context.Context) error {
 	return w.agent.journal.Gone(w.target.Name, doomed...)
 }
 
-// sweep removes data without a manifest that is too old to be an upload under way, and not one of ours that is owed.
+// sweep removes data without a manifest that is too old to be an upload under way, and not one of ours that is owed. It
+// refuses when the manifests may have been lost instead: where one was seen before, and where there are many at once.
 func (w *worker) sweep(ctx context.Context, without []vault.Entry) error {
+	var old []vault.Entry
 	for _, e := range without {
 		d, err := w.agent.journal.ByID(e.ID)
 		if err != nil {
 			return err
 		}
+		_, was, err := w.agent.journal.Verdict(w.target.Name, e.Name.String())
+		if err != nil {
+			return err
+		}
+		if was || d != nil && d.Targets[w.target.Name].State == journal.Delivered {
+			if w.toldHeld(e.Name.String(), "manifest gone") {
+				w.log.Error("the manifest of a backup is gone; its data stays", "object", e.Name.String())
+			}
+			continue
+		}
 		now := w.agent.Now()
 		if d != nil && d.Open() || e.Modified.IsZero() || now.Sub(e.Modified) < abandonedAge || now.Sub(e.Taken) < abandonedAge {
 			continue
 		}
-		err = w.vault.RemoveData(ctx, e.Name)
+		old = append(old, e)
+	}
+	if len(old) > retention.MassLimit {
+		if w.toldHeld("", "many") {
+			w.log.Error("much data without manifests: were they deleted? It stays", "objects", len(old), "first", old[0].Name.String())
+		}
+		return nil
+	}
+	for _, e := range old {
+		err := w.vault.RemoveData(ctx, e.Name)
 		if err != nil && !mayNotLook(err) {
 			return err
 		}

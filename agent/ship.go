@@ -126,7 +126,8 @@ func (w *worker) record(d *journal.Dump, object string, fingerprint [32]byte) er
 	return nil
 }
 
-// tidy removes what a sealing that will never be finished left on the target.
+// tidy removes what a sealing that will never be finished left on the target. But a crash may have come between the
+// manifest and the journal: what the target has whole is a backup, perhaps the last one of this dump, and stays.
 func (w *worker) tidy(ctx context.Context, d *journal.Dump) error {
 	if d.Targets[w.target.Name].State != journal.Lost {
 		return nil
@@ -135,14 +136,29 @@ func (w *worker) tidy(ctx context.Context, d *journal.Dump) error {
 	if err != nil {
 		return err
 	}
-	return w.vault.Abandon(ctx, name)
+	m, _, err := w.vault.Manifest(ctx, name)
+	if err == nil {
+		w.log.Info("was delivered before a restart", "dump", d.Path, "object", m.Object)
+		return w.record(d, m.Object, m.Fingerprint)
+	}
+	if !isMissing(err) {
+		if mayNotLook(err) {
+			return nil
+		}
+		return err
+	}
+	return w.vault.RemoveData(ctx, name)
 }
 
-// abandon is tidy right after the failure, with a context that outlives the transfer's.
+// abandon removes data right after the failure, with a context that outlives the transfer's.
 func (w *worker) abandon(ctx context.Context, name vault.Name) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
-	return w.vault.Abandon(ctx, name)
+	err := w.vault.RemoveData(ctx, name)
+	if mayNotLook(err) {
+		return nil
+	}
+	return err
 }
 
 // lose gives up a dump that went away or changed before every target had it. What its path holds now is another dump.

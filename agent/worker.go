@@ -118,7 +118,7 @@ func (w *worker) attempt(ctx context.Context, id string, tries int) error {
 		if lookErr != nil {
 			return lookErr
 		}
-		if now.Targets[w.target.Name].State != journal.Owed {
+		if now != nil && now.Targets[w.target.Name].State != journal.Owed {
 			w.queue.back(id, time.Time{}) // lost meanwhile, as another target found: the next turn tidies up
 			return nil
 		}

@@ -131,11 +131,6 @@ func (v *Vault) HasData(ctx context.Context, name Name, size int64) (bool, error
 	return err == nil && object.Size == size, err
 }
 
-// Abandon removes the data of a backup that was never committed, and what an unfinished upload of it left.
-func (v *Vault) Abandon(ctx context.Context, name Name) error {
-	return v.target.Delete(ctx, name.String())
-}
-
 // Remove removes a backup: its manifest, and only when that is gone its data. Cut off in between, it leaves data without
 // a manifest, which is no backup any more: RemoveData goes on.
 func (v *Vault) Remove(ctx context.Context, name Name) error {
@@ -145,7 +140,8 @@ func (v *Vault) Remove(ctx context.Context, name Name) error {
 	return v.target.Delete(ctx, name.String())
 }
 
-// RemoveData removes data that has no manifest, and does nothing when there is one.
+// RemoveData removes data that has no manifest, and what an unfinished upload of it left; when there is a manifest it
+// does nothing: then it is a backup.
 func (v *Vault) RemoveData(ctx context.Context, name Name) error {
 	_, err := v.target.Stat(ctx, name.Manifest())
 	if err == nil {

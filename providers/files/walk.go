@@ -59,7 +59,8 @@ func Walk(ctx context.Context, readDir func(dir string) ([]fs.DirEntry, error), 
 }
 
 // Abandoned gives the hidden files below dir that unfinished Puts left and that were last written before the given
-// time, but for those of the names in spare.
+// time, but for those of the names in spare. (Not what sftp put aside: after a crash it may be all that is left of an
+// object.)
 func Abandoned(ctx context.Context, readDir func(dir string) ([]fs.DirEntry, error), dir string, before time.Time, spare []string) (found []string, err error) {
 	kept := map[string]bool{}
 	for _, name := range spare {
@@ -84,8 +85,8 @@ func Abandoned(ctx context.Context, readDir func(dir string) ([]fs.DirEntry, err
 					return err
 				}
 			}
-			left := strings.HasPrefix(e.Name(), ".offsite-") && (strings.HasSuffix(e.Name(), ".partial") || strings.HasSuffix(e.Name(), ".old"))
-			if !left || !e.Type().IsRegular() || kept[name] || kept[strings.TrimSuffix(name, ".old")+".partial"] {
+			left := strings.HasPrefix(e.Name(), ".offsite-") && strings.HasSuffix(e.Name(), ".partial")
+			if !left || !e.Type().IsRegular() || kept[name] {
 				continue
 			}
 			if info, err := e.Info(); err == nil && info.ModTime().Before(before) {

@@ -99,6 +99,13 @@ func (t *Target) Set(name string, b []byte) {
 	t.store.objects[name] = object{b, time.Now()}
 }
 
+// SetAt is Set with the time at which it is said to have been stored.
+func (t *Target) SetAt(name string, b []byte, at time.Time) {
+	t.store.mu.Lock()
+	defer t.store.mu.Unlock()
+	t.store.objects[name] = object{b, at}
+}
+
 // Leftovers are the names of unfinished Puts.
 func (t *Target) Leftovers() []string {
 	t.store.mu.Lock()
