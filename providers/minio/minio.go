@@ -30,7 +30,9 @@ type Target struct {
 	bucket    string
 	prefix    string // with its slash
 	class     string
-	sums      bool // x-amz-checksum-sha256 is sent
+	sums      bool   // x-amz-checksum-sha256 is sent
+	versions  bool   // Delete removes all of them
+	mode      string // of locks; empty: none
 	closed    atomic.Bool
 }
 
@@ -80,7 +82,8 @@ func New(cfg Config) (*Target, error) {
 	if prefix != "" {
 		prefix += "/"
 	}
-	return &Target{core: core, transport: transport, bucket: cfg.Bucket, prefix: prefix, class: cfg.StorageClass, sums: cfg.Checksums != "off"}, nil
+	return &Target{core: core, transport: transport, bucket: cfg.Bucket, prefix: prefix, class: cfg.StorageClass, sums: cfg.Checksums != "off",
+		versions: cfg.Versions == "delete", mode: multipart.Mode(cfg.Lock)}, nil
 }
 
 // ready is what every call checks first.
@@ -98,7 +101,10 @@ func (t *Target) ready(ctx context.Context, name string) error {
 func (t *Target) Put(ctx context.Context, name string, src providers.Source) error {
 	err := t.ready(ctx, name)
 	if err == nil {
-		err = multipart.Put(ctx, (*store)(t), t.prefix+name, src)
+		var lock multipart.Retention
+		if lock, err = multipart.LockNew(ctx, (*store)(t), t.mode, providers.LockOf(src), t.Now); err == nil {
+			err = multipart.Put(ctx, (*store)(t), t.prefix+name, src, lock)
+		}
 	}
 	return multipart.Wrap(ctx, "put", name, err)
 }
@@ -195,10 +201,7 @@ func (t *Target) List(ctx context.Context, prefix string) iter.Seq2[providers.Ob
 func (t *Target) Delete(ctx context.Context, name string) error {
 	err := t.ready(ctx, name)
 	if err == nil {
-		err = translate(t.core.RemoveObject(ctx, t.bucket, t.prefix+name, minio.RemoveObjectOptions{}))
-	}
-	if err == nil || isMissing(err) {
-		err = multipart.Tidy(ctx, (*store)(t), t.prefix+name)
+		err = multipart.Delete(ctx, (*store)(t), t.prefix+name, t.versions)
 	}
 	return multipart.Wrap(ctx, "delete", name, err)
 }

@@ -131,6 +131,17 @@ func TestContractOnMinIO(t *testing.T)        { contract(t, servers.MinIO(t, fal
 func TestContractOnMinIOWithTLS(t *testing.T) { contract(t, servers.MinIO(t, true)) }
 func TestContractOnVersityGW(t *testing.T)    { contract(t, servers.VersityGW(t)) }
 
+func locks(t *testing.T, s *servers.S3) {
+	targettest.RunS3Locks(t, s, func(t testing.TB, bucket, versions string, lock *providers.Lock) providers.Target {
+		cfg := config(s)
+		cfg.Bucket, cfg.Versions, cfg.Lock = bucket, versions, lock
+		return open(t, cfg)
+	})
+}
+
+func TestLocksOnMinIO(t *testing.T)     { locks(t, servers.MinIO(t, false)) }
+func TestLocksOnVersityGW(t *testing.T) { locks(t, servers.VersityGW(t)) }
+
 // stub opens a target on a server that only plays S3.
 func stub(t testing.TB, endpoint string, idle time.Duration) providers.Target {
 	t.Helper()

@@ -19,12 +19,14 @@ type store Target
 
 // options are those of all uploads. Without "DisableContentSha256" the client would, over plain HTTP, ignore the
 // SHA-256 that it is given, hash the body once more and send it as aws-chunked.
-func (s *store) options() minio.PutObjectOptions {
-	return minio.PutObjectOptions{StorageClass: s.class, ContentType: "application/octet-stream", DisableContentSha256: true}
+func (s *store) options(lock multipart.Retention) minio.PutObjectOptions {
+	o := minio.PutObjectOptions{StorageClass: s.class, ContentType: "application/octet-stream", DisableContentSha256: true}
+	o.Mode, o.RetainUntilDate = minio.RetentionMode(lock.Mode), lock.Until
+	return o
 }
 
-func (s *store) PutWhole(ctx context.Context, key string, b *providers.Block) error {
-	o := s.options()
+func (s *store) PutWhole(ctx context.Context, key string, b *providers.Block, lock multipart.Retention) error {
+	o := s.options(lock)
 	if s.sums {
 		o.UserMetadata = map[string]string{"x-amz-checksum-sha256": base64.StdEncoding.EncodeToString(b.Sum[:])}
 	}
@@ -32,8 +34,8 @@ func (s *store) PutWhole(ctx context.Context, key string, b *providers.Block) er
 	return translate(err)
 }
 
-func (s *store) Create(ctx context.Context, key string) (string, error) {
-	o := s.options()
+func (s *store) Create(ctx context.Context, key string, lock multipart.Retention) (string, error) {
+	o := s.options(lock)
 	if s.sums {
 		o.UserMetadata = map[string]string{"x-amz-checksum-algorithm": "SHA256"}
 	}
@@ -129,7 +131,7 @@ func (s *store) Complete(ctx context.Context, key, upload string, parts []multip
 		}
 		done = append(done, c)
 	}
-	info, err := s.core.CompleteMultipartUpload(ctx, s.bucket, key, upload, done, s.options())
+	info, err := s.core.CompleteMultipartUpload(ctx, s.bucket, key, upload, done, s.options(multipart.Retention{}))
 	return info.ETag, translate(err)
 }
 

@@ -107,7 +107,7 @@ func Wrap(ctx context.Context, op, name string, err error) error {
 		err = fmt.Errorf("%w: %w", ctx.Err(), err)
 	}
 	var r *refusal
-	if op != "get" && op != "stat" && errors.As(err, &r) && r.kind == fs.ErrNotExist {
+	if op != "get" && op != "stat" && op != "lock" && errors.As(err, &r) && r.kind == fs.ErrNotExist {
 		// No object was asked for, so it is the bucket, or the address is not that of a store.
 		err = &refusal{providers.ErrPermanent, r.code, fmt.Errorf("%v; check bucket, region and endpoint", err)}
 	}

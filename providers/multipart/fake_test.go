@@ -97,7 +97,7 @@ func (f *fake) etag(b []byte, suffix string) string {
 	return fmt.Sprintf(`"%x%s"`, md5.Sum(b), suffix)
 }
 
-func (f *fake) PutWhole(ctx context.Context, key string, b *providers.Block) error {
+func (f *fake) PutWhole(ctx context.Context, key string, b *providers.Block, _ multipart.Retention) error {
 	return f.call(ctx, "whole", func() error {
 		f.kept = append(f.kept, b)
 		all, err := io.ReadAll(b.Body)
@@ -106,7 +106,7 @@ func (f *fake) PutWhole(ctx context.Context, key string, b *providers.Block) err
 	})
 }
 
-func (f *fake) Create(ctx context.Context, key string) (id string, err error) {
+func (f *fake) Create(ctx context.Context, key string, _ multipart.Retention) (id string, err error) {
 	err = f.call(ctx, "create", func() error {
 		f.created++
 		id = fmt.Sprint("upload", f.created)

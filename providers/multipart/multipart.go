@@ -28,9 +28,10 @@ import (
 
 // Store is the few calls of an S3 client that an upload is made of. A missing upload or object is fs.ErrNotExist.
 type Store interface {
-	// PutWhole stores an object of one block, or of none.
-	PutWhole(ctx context.Context, key string, b *providers.Block) error
-	Create(ctx context.Context, key string) (upload string, err error)
+	// PutWhole stores an object of one block, or of none. It and Create lock the object, unless lock is the zero
+	// Retention.
+	PutWhole(ctx context.Context, key string, b *providers.Block, lock Retention) error
+	Create(ctx context.Context, key string, lock Retention) (upload string, err error)
 	// Uploads are the unfinished ones of exactly this key.
 	Uploads(ctx context.Context, key string) ([]string, error)
 	// Unfinished are those of all keys: MinIO cannot list them by prefix.
@@ -73,16 +74,16 @@ const (
 )
 
 // Put stores src under key. See providers.Target.
-func Put(ctx context.Context, s Store, key string, src providers.Source) error {
+func Put(ctx context.Context, s Store, key string, src providers.Source, lock Retention) error {
 	if n := providers.Blocks(src); n > maxParts {
 		return fmt.Errorf("%d blocks, and the store takes %d: %w", n, maxParts, providers.ErrPermanent)
 	}
 	if providers.Blocks(src) < 2 {
-		return putWhole(ctx, s, key, src)
+		return putWhole(ctx, s, key, src, lock)
 	}
-	err := put(ctx, s, key, src)
+	err := put(ctx, s, key, src, lock)
 	if errors.Is(err, errUploadGone) {
-		err = put(ctx, s, key, src) // it was finished or aborted by somebody else meanwhile: once more from the start
+		err = put(ctx, s, key, src, lock) // it was finished or aborted by somebody else meanwhile: once more from the start
 	}
 	if errors.Is(err, providers.ErrSourceChanged) {
 		err = errors.Join(err, afresh(ctx, func(ctx context.Context) error { return AbortAll(ctx, s, key) }))
@@ -90,13 +91,13 @@ func Put(ctx context.Context, s Store, key string, src providers.Source) error {
 	return err
 }
 
-func putWhole(ctx context.Context, s Store, key string, src providers.Source) error {
+func putWhole(ctx context.Context, s Store, key string, src providers.Source, lock Retention) error {
 	if providers.Blocks(src) == 0 {
 		empty, err := providers.Bytes(nil).Block(ctx, 0)
 		if err != nil {
 			return err
 		}
-		return s.PutWhole(ctx, key, empty)
+		return s.PutWhole(ctx, key, empty, lock)
 	}
 	b, err := src.Block(ctx, 0)
 	if err != nil {
@@ -105,20 +106,20 @@ func putWhole(ctx context.Context, s Store, key string, src providers.Source) er
 	defer b.Release()
 	lent, end := lend(b)
 	defer end()
-	return s.PutWhole(ctx, key, lent)
+	return s.PutWhole(ctx, key, lent, lock)
 }
 
 // errUploadGone: the store does not know the upload any more.
 var errUploadGone = errors.New("the unfinished upload is gone")
 
-func put(ctx context.Context, s Store, key string, src providers.Source) error {
+func put(ctx context.Context, s Store, key string, src providers.Source, lock Retention) error {
 	upload, have, err := resume(ctx, s, key, src)
 	if err != nil {
 		return err
 	}
 	found := upload != ""
 	if !found {
-		if upload, err = s.Create(ctx, key); err != nil {
+		if upload, err = s.Create(ctx, key, lock); err != nil {
 			return err
 		}
 	}

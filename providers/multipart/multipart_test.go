@@ -32,7 +32,7 @@ func source(seed byte) *targettest.Source {
 
 func put(t *testing.T, f *fake, src providers.Source) error {
 	t.Helper()
-	return multipart.Put(t.Context(), f, key, src)
+	return multipart.Put(t.Context(), f, key, src, multipart.Retention{})
 }
 
 // holds says whether the store has exactly src, and nothing unfinished.
@@ -59,7 +59,7 @@ func interrupted(t *testing.T, src *targettest.Source) *fake {
 		}
 		return nil
 	}
-	if err := multipart.Put(ctx, f, key, src); !errors.Is(err, context.Canceled) {
+	if err := multipart.Put(ctx, f, key, src, multipart.Retention{}); !errors.Is(err, context.Canceled) {
 		t.Fatalf("%v", err)
 	}
 	f.before = nil
@@ -205,7 +205,7 @@ func TestAChangedSourceAbortsWithAContextOfItsOwn(t *testing.T) {
 		}
 		return nil
 	}
-	if err := multipart.Put(ctx, f, key, src); !errors.Is(err, providers.ErrSourceChanged) {
+	if err := multipart.Put(ctx, f, key, src, multipart.Retention{}); !errors.Is(err, providers.ErrSourceChanged) {
 		t.Errorf("%v", err)
 	}
 	if f.calls["abort"] != 1 || len(f.uploads) > 0 || len(f.objects) > 0 || ctx.Err() == nil {
@@ -254,11 +254,11 @@ func TestAbortTriesAgain(t *testing.T) {
 func TestOthersUploadsOfTheKeyAreSweptAfterwards(t *testing.T) {
 	f, src := interrupted(t, source(1)), source(1)
 	for range 2 {
-		if _, err := f.Create(t.Context(), key); err != nil {
+		if _, err := f.Create(t.Context(), key, multipart.Retention{}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := f.Create(t.Context(), key+"2"); err != nil {
+	if _, err := f.Create(t.Context(), key+"2", multipart.Retention{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := put(t, f, src); err != nil {
@@ -303,7 +303,7 @@ func TestASmallPutThatIsDoneWhenTheCancelComesIsDone(t *testing.T) {
 	f := newFake()
 	ctx, cancel := context.WithCancel(t.Context())
 	f.lost = func(string, int) error { cancel(); return nil }
-	if err := multipart.Put(ctx, f, key, targettest.NewSource(1, 10, block)); err != nil {
+	if err := multipart.Put(ctx, f, key, targettest.NewSource(1, 10, block), multipart.Retention{}); err != nil {
 		t.Error(err)
 	}
 }

@@ -21,6 +21,7 @@ const DefaultIdle = time.Minute
 type Transport struct {
 	http   *http.Transport
 	closed atomic.Bool
+	date   atomic.Pointer[time.Time] // of the newest answer, by the store's clock
 }
 
 const (
@@ -84,7 +85,11 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		r.Header.Set("Expect", "100-continue")
 		r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/1.1", 1, 1 // net/http looks here, and the AWS SDK leaves it out
 	}
-	return t.http.RoundTrip(r)
+	answer, err := t.http.RoundTrip(r)
+	if err == nil {
+		t.note(answer)
+	}
+	return answer, err
 }
 
 // Close closes the connections, those in use when their answers have been read. Requests after it fail, so that a call

@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"offsite/providers"
+	"offsite/providers/multipart"
 )
 
 // Config is a bucket of AWS S3.
@@ -35,6 +36,11 @@ type Config struct {
 	// Checksums is auto, or off for a store that refuses x-amz-checksum-sha256. The signature covers the SHA-256 of what
 	// is sent in any case.
 	Checksums string `yaml:"checksums"`
+	// Versions is hide (the default: what a bucket with versions goes on keeping, unseen, is told) or delete, which
+	// removes all versions of what retention removes.
+	Versions string `yaml:"versions"`
+	// Lock, if set, keeps each backup from being removed until the policy would let it go: the bucket must have Object Lock.
+	Lock *providers.Lock `yaml:"lock"`
 	// IdleTimeout is how long the server may be silent; 0: 1 minute.
 	IdleTimeout time.Duration `yaml:"idle_timeout"`
 }
@@ -66,6 +72,7 @@ func (c *Config) Validate() error {
 	if c.Checksums != "" && c.Checksums != "auto" && c.Checksums != "off" {
 		wrong("checksums", "is unknown", "write auto, or off for a store that refuses them")
 	}
+	errs = append(errs, multipart.CheckVersions(c.Versions), multipart.CheckLock(c.Lock, c.Checksums))
 	errs = append(errs, providers.CheckSecret("access_key", c.AccessKey, c.AccessKeyFile), providers.CheckSecret("secret_key", c.SecretKey, c.SecretKeyFile))
 	return errors.Join(errs...)
 }

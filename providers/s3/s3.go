@@ -129,7 +129,10 @@ func (t *Target) ready(ctx context.Context, name string) error {
 func (t *Target) Put(ctx context.Context, name string, src providers.Source) error {
 	err := t.ready(ctx, name)
 	if err == nil {
-		err = multipart.Put(ctx, (*store)(t), t.prefix+name, src)
+		var lock multipart.Retention
+		if lock, err = multipart.LockNew(ctx, (*store)(t), multipart.Mode(t.cfg.Lock), providers.LockOf(src), t.Now); err == nil {
+			err = multipart.Put(ctx, (*store)(t), t.prefix+name, src, lock)
+		}
 	}
 	return multipart.Wrap(ctx, "put", name, err)
 }
@@ -227,10 +230,7 @@ func (t *Target) List(ctx context.Context, prefix string) iter.Seq2[providers.Ob
 func (t *Target) Delete(ctx context.Context, name string) error {
 	err := t.ready(ctx, name)
 	if err == nil {
-		_, err = t.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &t.cfg.Bucket, Key: aws.String(t.prefix + name)})
-		if err = translate(err); err == nil || isMissing(err) {
-			err = multipart.Tidy(ctx, (*store)(t), t.prefix+name)
-		}
+		err = multipart.Delete(ctx, (*store)(t), t.prefix+name, t.cfg.Versions == "delete")
 	}
 	return multipart.Wrap(ctx, "delete", name, err)
 }

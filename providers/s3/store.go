@@ -43,10 +43,11 @@ func (s *store) encrypted(got types.ServerSideEncryption) error {
 	return nil
 }
 
-func (s *store) PutWhole(ctx context.Context, key string, b *providers.Block) error {
+func (s *store) PutWhole(ctx context.Context, key string, b *providers.Block, lock multipart.Retention) error {
 	out, err := s.client.PutObject(ctx, &s3.PutObjectInput{
 		Bucket: &s.cfg.Bucket, Key: &key, Body: b.Body, ContentLength: aws.Int64(b.Body.Size()), ChecksumSHA256: s.checksum(b.Sum),
 		StorageClass: types.StorageClass(s.cfg.StorageClass), ServerSideEncryption: types.ServerSideEncryption(s.cfg.SSE), SSEKMSKeyId: s.kmsKey(),
+		ObjectLockMode: types.ObjectLockMode(lock.Mode), ObjectLockRetainUntilDate: end(lock),
 	}, hashed(b.Sum))
 	if err != nil {
 		return translate(err)
@@ -58,10 +59,11 @@ func (s *store) PutWhole(ctx context.Context, key string, b *providers.Block) er
 	return nil
 }
 
-func (s *store) Create(ctx context.Context, key string) (string, error) {
+func (s *store) Create(ctx context.Context, key string, lock multipart.Retention) (string, error) {
 	in := &s3.CreateMultipartUploadInput{
 		Bucket: &s.cfg.Bucket, Key: &key,
 		StorageClass: types.StorageClass(s.cfg.StorageClass), ServerSideEncryption: types.ServerSideEncryption(s.cfg.SSE), SSEKMSKeyId: s.kmsKey(),
+		ObjectLockMode: types.ObjectLockMode(lock.Mode), ObjectLockRetainUntilDate: end(lock),
 	}
 	if s.sums() {
 		in.ChecksumAlgorithm = types.ChecksumAlgorithmSha256

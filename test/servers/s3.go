@@ -61,11 +61,11 @@ func MinIO(t testing.TB, withTLS bool) *S3 {
 // VersityGW starts versitygw, the second implementation of S3. It ends with the test.
 func VersityGW(t testing.TB) *S3 {
 	t.Helper()
-	data, iam := t.TempDir(), t.TempDir()
+	data, iam, versions := t.TempDir(), t.TempDir(), t.TempDir()
 	s := newS3(t, data)
 	address := freePort(t)
 	s.Endpoint = "http://" + address
-	cmd := exec.Command(Binary(t, "versitygw"), "--port", address, "--iam-dir", iam, "--health", "/health", "--quiet", "posix", data)
+	cmd := exec.Command(Binary(t, "versitygw"), "--port", address, "--iam-dir", iam, "--health", "/health", "--quiet", "posix", "--versioning-dir", versions, data)
 	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+accessKey, "ROOT_SECRET_KEY="+secretKey)
 	start(t, cmd, s, "/health")
 	return s
@@ -78,6 +78,34 @@ func newS3(t testing.TB, data string) *S3 {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// MakeBucket makes another bucket, with versions and, if asked for, with Object Lock.
+func (s *S3) MakeBucket(t testing.TB, name string, locks bool) *minio.Client {
+	t.Helper()
+	owner := s.Owner(t)
+	if err := owner.MakeBucket(t.Context(), name, minio.MakeBucketOptions{ObjectLocking: locks}); err != nil {
+		t.Fatal(err)
+	}
+	if err := owner.EnableVersioning(t.Context(), name); err != nil {
+		t.Fatal(err)
+	}
+	return owner
+}
+
+// Owner is a client that may do everything.
+func (s *S3) Owner(t testing.TB) *minio.Client {
+	t.Helper()
+	u, err := url.Parse(s.Endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := &http.Transport{DisableKeepAlives: true, TLSClientConfig: roots(t, s.CAFile)}
+	owner, err := minio.New(u.Host, &minio.Options{Creds: credentials.NewStaticV4(s.AccessKey, s.SecretKey, ""), Secure: s.CAFile != "", Transport: transport, Region: "us-east-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return owner
 }
 
 // Binary is a server that `make servers` built.

@@ -1,0 +1,273 @@
+package multipart
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"offsite/providers"
+)
+
+// Keeper is a Store with the calls for buckets that keep versions and locks.
+type Keeper interface {
+	Store
+	// Versions yields those of all keys that start with prefix, in the order of the keys.
+	// DefaultLock is the mode of S3, and the days, of the lock that the bucket gives each new object; 0 days: none. That
+	// the bucket has no Object Lock is fs.ErrNotExist.
+	DefaultLock(ctx context.Context) (mode string, days int, err error)
+	Versions(ctx context.Context, prefix string) iter.Seq2[Version, error]
+	RemoveVersion(ctx context.Context, key, version string) error
+	// Retention is of that version, or the current one when it is empty.
+	Retention(ctx context.Context, key, version string) (Retention, error)
+	// Retain locks the current version, in a mode of S3.
+	Retain(ctx context.Context, key, mode string, until time.Time) error
+}
+
+// Version is one version of an object, or a marker that it was deleted.
+type Version struct {
+	Key, ID        string
+	Size           int64
+	Stored         time.Time
+	Latest, Marker bool
+}
+
+// Retention is how an object is locked: until an instant, in a mode of S3, by a legal hold, by both or not at all.
+type Retention struct {
+	Mode  string
+	Until time.Time
+	Hold  bool
+	// Stored is when the object was stored, by the store's clock.
+	Stored time.Time
+}
+
+// compliance is the mode of S3 that nobody can take back.
+const compliance = "COMPLIANCE"
+
+// Mode is a mode of the configuration as S3 has it; empty without a lock.
+func Mode(l *providers.Lock) string {
+	if l == nil {
+		return ""
+	}
+	return strings.ToUpper(l.Mode)
+}
+
+// CheckLock says what is wrong with a lock of the configuration, if anything.
+func CheckLock(l *providers.Lock, checksums string) error {
+	switch {
+	case l == nil:
+		return nil
+	case l.Mode != "governance" && l.Mode != "compliance":
+		return &providers.FieldError{Key: "lock.mode", Problem: "is unknown", Remedy: "write governance, or compliance, which nobody can take back"}
+	case checksums == "off":
+		return &providers.FieldError{Key: "checksums", Problem: "cannot be off with lock", Remedy: "leave it out: stores want a checksum of what they lock"}
+	}
+	return nil
+}
+
+// CheckVersions says what is wrong with versions of the configuration, if anything.
+func CheckVersions(versions string) error {
+	if versions == "" || versions == "hide" || versions == "delete" {
+		return nil
+	}
+	return &providers.FieldError{Key: "versions", Problem: "is unknown", Remedy: "write hide, or delete to remove what a bucket with versions would go on keeping, unseen"}
+}
+
+// Delete removes an object, or all of its versions, and the unfinished uploads of its key.
+func Delete(ctx context.Context, s Keeper, key string, versions bool) error {
+	var err error
+	if versions {
+		err = removeVersions(ctx, s, key)
+	} else {
+		err = s.Remove(ctx, key)
+	}
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		err = Tidy(ctx, s, key)
+	}
+	return err
+}
+
+// removeVersions takes the oldest first: as long as something is left, what is seen of the object is what it was. A
+// marker over older versions goes last for the same reason: without it they would be seen again.
+func removeVersions(ctx context.Context, s Keeper, key string) error {
+	var all []Version
+	for v, err := range s.Versions(ctx, key) {
+		if err != nil {
+			return err
+		}
+		if v.Key > key {
+			break
+		}
+		if v.Key == key {
+			all = append(all, v)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b Version) int {
+		if a.Latest != b.Latest {
+			return map[bool]int{false: -1, true: 1}[a.Latest]
+		}
+		return a.Stored.Compare(b.Stored)
+	})
+	for _, v := range all {
+		err := s.RemoveVersion(ctx, key, v.ID)
+		if err == nil || errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if r, lookErr := s.Retention(ctx, key, v.ID); lookErr == nil && (r.Hold || !r.Until.IsZero()) {
+			return retained(r) // stores have several words for it
+		}
+		return err
+	}
+	return nil
+}
+
+func retained(r Retention) error {
+	why := &providers.Retained{Until: r.Until}
+	if r.Hold {
+		why.Until = time.Time{}
+	}
+	return &refusal{fs.ErrPermission, "", why}
+}
+
+// Clock is a store's.
+type Clock func(context.Context) (time.Time, error)
+
+// Locked says why the object cannot be removed now, by the store's clock; nil: it can be.
+func Locked(ctx context.Context, s Keeper, key string, clock Clock) (*providers.Retained, error) {
+	r, err := s.Retention(ctx, key, "")
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case r.Hold:
+		return &providers.Retained{}, nil
+	case r.Until.IsZero():
+		return nil, nil
+	}
+	now, err := clock(ctx)
+	if err != nil || !r.Until.After(now) {
+		return nil, err
+	}
+	return &providers.Retained{Until: r.Until}, nil
+}
+
+// ParseRetention reads the headers of S3 that say how an object is locked.
+func ParseRetention(h http.Header) (r Retention, err error) {
+	r.Mode = h.Get("X-Amz-Object-Lock-Mode")
+	r.Hold = h.Get("X-Amz-Object-Lock-Legal-Hold") == "ON"
+	if until := h.Get("X-Amz-Object-Lock-Retain-Until-Date"); until != "" {
+		r.Until, err = time.Parse(time.RFC3339, until)
+	}
+	return r, err
+}
+
+// LockNew is the lock for a new object that is to be kept until that instant at least, in that mode: what a request
+// asks for takes the place of the bucket's default, which is neither to be shortened nor made weaker. The zero Retention
+// is for an empty mode or the zero time.
+func LockNew(ctx context.Context, s Keeper, mode string, until time.Time, clock Clock) (Retention, error) {
+	if mode == "" || until.IsZero() {
+		return Retention{}, nil
+	}
+	days, mode, err := defaultLock(ctx, s, mode)
+	if err != nil || days == 0 {
+		return Retention{Mode: mode, Until: until}, err
+	}
+	now, err := clock(ctx)
+	return Retention{Mode: mode, Until: later(until, now.AddDate(0, 0, days))}, err
+}
+
+// Extend locks the object until that instant at least. A lock that is there is neither shortened nor made weaker.
+func Extend(ctx context.Context, s Keeper, key, mode string, until time.Time) error {
+	r, err := s.Retention(ctx, key, "")
+	if err != nil && !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	if r.Until.IsZero() { // some stores apply the bucket's default and do not show it
+		var days int
+		if days, mode, err = defaultLock(ctx, s, mode); err != nil {
+			return err
+		}
+		if days > 0 && !r.Stored.IsZero() {
+			until = later(until, r.Stored.AddDate(0, 0, days))
+		}
+	}
+	if !r.Until.Before(until) {
+		return nil
+	}
+	return s.Retain(ctx, key, stronger(mode, r.Mode), until)
+}
+
+// defaultLock is the bucket's, and the stronger of its mode and the one asked for. Whoever may not ask goes without.
+func defaultLock(ctx context.Context, s Keeper, mode string) (days int, strong string, err error) {
+	bucket, days, err := s.DefaultLock(ctx)
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return 0, mode, nil
+	case errors.Is(err, fs.ErrNotExist) || unknownCall(err):
+		return 0, "", &refusal{providers.ErrPermanent, "", fmt.Errorf("the bucket has no Object Lock (%v): that is chosen when a bucket is made; name another one, or take lock out", err)}
+	}
+	return days, stronger(mode, bucket), err
+}
+
+func stronger(mode, other string) string {
+	if other == compliance {
+		return compliance
+	}
+	return mode
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// CountHidden adds up the versions below prefix that are not the latest of their key.
+func CountHidden(ctx context.Context, s Keeper, prefix string) (h providers.Hidden, err error) {
+	for v, err := range s.Versions(ctx, prefix) {
+		if errors.Is(err, fs.ErrPermission) || unknownCall(err) {
+			return providers.Hidden{}, nil
+		}
+		if err != nil {
+			return h, err
+		}
+		if !v.Latest && !v.Marker {
+			h.Versions++
+			h.Bytes += v.Size
+		}
+	}
+	return h, nil
+}
+
+// unknownCall: the store has no such thing.
+func unknownCall(err error) bool {
+	var r *refusal
+	return errors.As(err, &r) && r.code == "NotImplemented"
+}
+
+// Now is the store's clock, to the second, as its answer to the call of ask has it, which may be a refusal.
+func (t *Transport) Now(ask func() error) (time.Time, error) {
+	t.date.Store(nil)
+	err := ask()
+	if date := t.date.Load(); date != nil {
+		return *date, nil
+	}
+	if err == nil {
+		err = errors.New("the store does not say what time it is")
+	}
+	return time.Time{}, err
+}
+
+// note remembers what the store says that time it is.
+func (t *Transport) note(answer *http.Response) {
+	if date, err := http.ParseTime(answer.Header.Get("Date")); err == nil {
+		t.date.Store(&date)
+	}
+}

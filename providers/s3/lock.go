@@ -1,0 +1,140 @@
+package s3
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"offsite/providers"
+	"offsite/providers/multipart"
+)
+
+var _ providers.Locker = (*Target)(nil)
+
+// Now is part of providers.Locker.
+func (t *Target) Now(ctx context.Context) (time.Time, error) {
+	now, err := t.transport.Now(func() error {
+		_, err := t.client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &t.cfg.Bucket})
+		return translate(err)
+	})
+	return now, multipart.Wrap(ctx, "open", "", err)
+}
+
+// Locked is part of providers.Locker.
+func (t *Target) Locked(ctx context.Context, name string) (*providers.Retained, error) {
+	if err := t.ready(ctx, name); err != nil {
+		return nil, multipart.Wrap(ctx, "stat", name, err)
+	}
+	why, err := multipart.Locked(ctx, (*store)(t), t.prefix+name, t.Now)
+	return why, multipart.Wrap(ctx, "stat", name, err)
+}
+
+// Lock is part of providers.Locker.
+func (t *Target) Lock(ctx context.Context, name string, until time.Time) error {
+	err := t.ready(ctx, name)
+	if err == nil && t.cfg.Lock == nil {
+		err = errors.New("no lock is configured")
+	}
+	if err == nil {
+		err = multipart.Extend(ctx, (*store)(t), t.prefix+name, multipart.Mode(t.cfg.Lock), until)
+	}
+	return multipart.Wrap(ctx, "lock", name, err)
+}
+
+// Hidden is part of providers.Locker.
+func (t *Target) Hidden(ctx context.Context, dir string) (providers.Hidden, error) {
+	if err := t.ready(ctx, dir); err != nil {
+		return providers.Hidden{}, multipart.Wrap(ctx, "list", dir, err)
+	}
+	h, err := multipart.CountHidden(ctx, (*store)(t), t.prefix+dir+"/")
+	return h, multipart.Wrap(ctx, "list", dir, err)
+}
+
+// end is when a lock ends; nil: there is none.
+func end(lock multipart.Retention) *time.Time {
+	if lock.Until.IsZero() {
+		return nil
+	}
+	return &lock.Until
+}
+
+func (s *store) DefaultLock(ctx context.Context) (mode string, days int, err error) {
+	out, err := s.client.GetObjectLockConfiguration(ctx, &s3.GetObjectLockConfigurationInput{Bucket: &s.cfg.Bucket})
+	if err != nil {
+		return "", 0, translate(err)
+	}
+	if out.ObjectLockConfiguration == nil || out.ObjectLockConfiguration.Rule == nil || out.ObjectLockConfiguration.Rule.DefaultRetention == nil {
+		return "", 0, nil
+	}
+	d := out.ObjectLockConfiguration.Rule.DefaultRetention
+	return string(d.Mode), int(aws.ToInt32(d.Days)) + 365*int(aws.ToInt32(d.Years)), nil
+}
+
+func (s *store) Versions(ctx context.Context, prefix string) iter.Seq2[multipart.Version, error] {
+	return func(yield func(multipart.Version, error) bool) {
+		pages := s3.NewListObjectVersionsPaginator(s.client, &s3.ListObjectVersionsInput{Bucket: &s.cfg.Bucket, Prefix: &prefix})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(ctx)
+			if err != nil {
+				yield(multipart.Version{}, translate(err))
+				return
+			}
+			for _, v := range versions(page) {
+				if !yield(v, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// versions puts a page's versions and markers, which come apart, in the order of their keys.
+func versions(page *s3.ListObjectVersionsOutput) (all []multipart.Version) {
+	for _, v := range page.Versions {
+		all = append(all, multipart.Version{
+			Key: aws.ToString(v.Key), ID: aws.ToString(v.VersionId), Size: aws.ToInt64(v.Size), Stored: aws.ToTime(v.LastModified), Latest: aws.ToBool(v.IsLatest),
+		})
+	}
+	for _, m := range page.DeleteMarkers {
+		all = append(all, multipart.Version{
+			Key: aws.ToString(m.Key), ID: aws.ToString(m.VersionId), Stored: aws.ToTime(m.LastModified), Latest: aws.ToBool(m.IsLatest), Marker: true,
+		})
+	}
+	slices.SortStableFunc(all, func(a, b multipart.Version) int { return cmp.Compare(a.Key, b.Key) })
+	return all
+}
+
+func (s *store) RemoveVersion(ctx context.Context, key, version string) error {
+	_, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.cfg.Bucket, Key: &key, VersionId: &version})
+	return translate(err)
+}
+
+func (s *store) Retention(ctx context.Context, key, version string) (r multipart.Retention, err error) {
+	in := &s3.HeadObjectInput{Bucket: &s.cfg.Bucket, Key: &key}
+	if version != "" {
+		in.VersionId = &version
+	}
+	out, err := s.client.HeadObject(ctx, in)
+	if err != nil {
+		return r, translate(err)
+	}
+	return multipart.Retention{
+		Mode: string(out.ObjectLockMode), Until: aws.ToTime(out.ObjectLockRetainUntilDate), Hold: out.ObjectLockLegalHoldStatus == types.ObjectLockLegalHoldStatusOn,
+		Stored: aws.ToTime(out.LastModified),
+	}, nil
+}
+
+func (s *store) Retain(ctx context.Context, key, mode string, until time.Time) error {
+	_, err := s.client.PutObjectRetention(ctx, &s3.PutObjectRetentionInput{
+		Bucket: &s.cfg.Bucket, Key: &key,
+		Retention: &types.ObjectLockRetention{Mode: types.ObjectLockRetentionMode(mode), RetainUntilDate: &until},
+	})
+	return translate(err)
+}
