@@ -55,3 +55,12 @@ func (d Duration) zero() bool { return d == Duration{} }
 func (d Duration) before(t time.Time) time.Time {
 	return t.AddDate(-d.Years, -d.Months, -d.Days).Add(-time.Duration(d.Hours) * time.Hour)
 }
+
+// after is the first instant, to the day where months differ in length, of which before is not before t.
+func (d Duration) after(t time.Time) time.Time {
+	until := t.AddDate(d.Years, d.Months, d.Days).Add(time.Duration(d.Hours) * time.Hour)
+	for day := midnight(until, 0, 0, 0); !d.before(day).Before(t); day = midnight(day, 0, 0, -1) {
+		until = day
+	}
+	return until
+}

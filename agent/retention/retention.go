@@ -68,6 +68,8 @@ type Backup struct {
 	// Unsound says why it cannot be counted on: its manifest is not signed by a trusted key, or damaged, or its data is
 	// not what the manifest says; empty if nothing is wrong.
 	Unsound string
+	// Locked is until when the target does not let it go, as far as that is known; the zero time: it does.
+	Locked time.Time
 }
 
 // Decision is what happens to one backup.
@@ -95,10 +97,7 @@ func (p *Plan) Frees() (bytes int64) {
 
 // Make plans. The order of backups does not matter.
 func Make(now time.Time, policy Policy, backups []Backup) *Plan {
-	all := slices.Clone(backups)
-	slices.SortFunc(all, func(a, b Backup) int {
-		return cmp.Or(b.Taken.Compare(a.Taken), cmp.Compare(b.Object, a.Object))
-	})
+	all := newestFirst(backups)
 	var healthy []Backup
 	for _, b := range all {
 		if b.Suspect == "" && b.Unsound == "" && !future(now, b) {
@@ -109,8 +108,11 @@ func Make(now time.Time, policy Policy, backups []Backup) *Plan {
 	plan := &Plan{}
 	for _, b := range all {
 		why, stays := verdict(now, b, reasons[b.Object], healthy)
-		if policy.Empty() {
+		switch {
+		case policy.Empty():
 			why, stays = []string{"there are no rules"}, true
+		case !stays && b.Locked.After(now):
+			why, stays = append(why, "but the target keeps it: locked until "+stamp(b.Locked)), true
 		}
 		if stays {
 			plan.Keep = append(plan.Keep, Decision{b, why})
@@ -120,6 +122,14 @@ func Make(now time.Time, policy Policy, backups []Backup) *Plan {
 	}
 	plan.Held = held(now, plan, all)
 	return plan
+}
+
+func newestFirst(backups []Backup) []Backup {
+	all := slices.Clone(backups)
+	slices.SortFunc(all, func(a, b Backup) int {
+		return cmp.Or(b.Taken.Compare(a.Taken), cmp.Compare(b.Object, a.Object))
+	})
+	return all
 }
 
 func future(now time.Time, b Backup) bool { return b.Taken.After(now.Add(FutureSlack)) }
