@@ -65,6 +65,9 @@ type Target struct {
 	// Retention is what is done about old backups there, by the Policy of each series; a nil Policy: nothing.
 	Retention Mode
 	Policy    func(series string) retention.Policy
+	// Lock says that backups are to be locked as long as their policy is sure to keep them: the Target is a
+	// providers.Locker then, and there is a Policy.
+	Lock bool
 }
 
 // Observer is told how transfers get on. Its methods are called from many goroutines and must return at once.

@@ -43,12 +43,15 @@ type host struct {
 	block    int64
 	policy   func(string) retention.Policy // of target a; nil: no retention
 	mode     agent.Mode
-	onlyA    bool // the configuration has only target a
+	onlyA    bool      // the configuration has only target a
+	store    *lockable // if set, it stands before target a
+	now      func() time.Time
+	log      io.Writer // if set
 }
 
 func newHost(t *testing.T) *host {
 	t.Helper()
-	h := &host{t: t, dumps: t.TempDir(), state: t.TempDir(), a: mem.New(), b: mem.New(), block: 64 << 10, mode: agent.Enforce}
+	h := &host{t: t, dumps: t.TempDir(), state: t.TempDir(), a: mem.New(), b: mem.New(), block: 64 << 10, mode: agent.Enforce, now: time.Now}
 	var err error
 	if h.identity, err = age.GenerateX25519Identity(); err != nil {
 		t.Fatal(err)
@@ -78,9 +81,16 @@ func (h *host) start() *agent.Agent {
 	if testing.Verbose() {
 		log = os.Stderr
 	}
+	if h.log != nil {
+		log = h.log
+	}
 	targets := []agent.Target{
 		{Name: "a", Location: "mem:a", Target: h.a.Handle(), Policy: h.policy, Retention: h.mode},
 		{Name: "b", Location: "mem:b", Target: h.b.Handle()},
+	}
+	if h.store != nil {
+		h.store.Target = targets[0].Target
+		targets[0].Target, targets[0].Lock = h.store, true
 	}
 	if h.onlyA {
 		targets = targets[:1]
@@ -92,7 +102,7 @@ func (h *host) start() *agent.Agent {
 		Signer: h.signer, Trusted: h.trusted,
 		Targets: targets,
 		State:   h.state, Journal: "journal.db", Memory: 1 << 20, BlockSize: h.block, Program: "test",
-		Now: time.Now, Log: slog.New(slog.NewTextHandler(log, nil)), Observer: silent{},
+		Now: h.now, Log: slog.New(slog.NewTextHandler(log, nil)), Observer: silent{},
 	})
 	if err != nil {
 		h.t.Fatal(err)

@@ -20,6 +20,9 @@ import (
 // reading is how many manifests are read at once.
 const reading = 8
 
+// lookups is how many verdicts are looked up in the journal at once.
+const lookups = 1000
+
 // history is what the target holds of this host, as retention sees it: by series, and data that has no manifest.
 type history struct {
 	series  map[string][]retention.Backup
@@ -36,6 +39,7 @@ func (w *worker) history(ctx context.Context, series string) (*history, error) {
 	h := &history{series: map[string][]retention.Backup{}}
 	unread := map[string]vault.Entry{}
 	verdicts := map[string]journal.Verdict{}
+	some := make([]vault.Entry, 0, lookups)
 	for e, err := range entries {
 		if err != nil {
 			return nil, err
@@ -44,15 +48,15 @@ func (w *worker) history(ctx context.Context, series string) (*history, error) {
 			h.without = append(h.without, e)
 			continue
 		}
-		v, known, err := w.agent.journal.Verdict(w.target.Name, e.Name.String())
-		if err != nil {
-			return nil, err
+		if some = append(some, e); len(some) == lookups {
+			if err := w.recall(h, some, unread); err != nil {
+				return nil, err
+			}
+			some = some[:0]
 		}
-		if !known || v.Version != e.Version {
-			unread[e.Name.String()] = e
-			continue
-		}
-		h.add(e, v)
+	}
+	if err := w.recall(h, some, unread); err != nil {
+		return nil, err
 	}
 	if err := w.judge(ctx, maps.Values(unread), verdicts); err != nil {
 		return nil, err
@@ -63,9 +67,29 @@ func (w *worker) history(ctx context.Context, series string) (*history, error) {
 	return h, w.agent.journal.SetVerdicts(w.target.Name, verdicts)
 }
 
+// recall adds what the journal knows of the entries; the others are to be read.
+func (w *worker) recall(h *history, entries []vault.Entry, unread map[string]vault.Entry) error {
+	objects := make([]string, len(entries))
+	for i, e := range entries {
+		objects[i] = e.Object
+	}
+	known, err := w.agent.journal.Verdicts(w.target.Name, objects)
+	if err != nil {
+		return err
+	}
+	for i, e := range entries {
+		if v := known[i]; v != nil && v.Version == e.Version {
+			h.add(e, *v)
+		} else {
+			unread[e.Object] = e
+		}
+	}
+	return nil
+}
+
 // add judges the data by what the listing says of it now.
 func (h *history) add(e vault.Entry, v journal.Verdict) {
-	b := retention.Backup{Object: e.Name.String(), Taken: e.Taken, Stored: max(0, e.Stored), Suspect: v.Suspect, Unsound: v.Unsound}
+	b := retention.Backup{Object: e.Object, Taken: e.Taken, Stored: max(0, e.Stored), Suspect: v.Suspect, Unsound: v.Unsound, Locked: v.Locked}
 	switch {
 	case v.Unsound != "":
 	case e.Stored < 0:
@@ -92,7 +116,7 @@ func (w *worker) judge(ctx context.Context, entries iter.Seq[vault.Entry], verdi
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			verdicts[e.Name.String()] = v
+			verdicts[e.Object] = v
 			return nil
 		})
 	}

@@ -93,6 +93,10 @@ func (a *Agent) Plans(ctx context.Context, target, series string) (plans []Serie
 			failed = append(failed, fmt.Errorf("target %s: %w", w.target.Name, err))
 			continue
 		}
+		if err := w.askLocks(ctx, h, w.plans(h)); err != nil {
+			failed = append(failed, fmt.Errorf("target %s: %w", w.target.Name, err))
+			continue
+		}
 		plans = append(plans, w.plans(h)...)
 	}
 	return plans, errors.Join(failed...)
@@ -137,15 +141,16 @@ func (w *worker) retain(ctx context.Context, series string) error {
 	if err != nil {
 		return err
 	}
+	lockErr := w.lock(ctx, h)
 	for _, p := range w.plans(h) {
 		if err := w.apply(ctx, p); err != nil {
-			return err
+			return errors.Join(lockErr, err)
 		}
 	}
 	if w.target.Retention != Enforce || series != "" { // what is left over can wait for the daily look
-		return nil
+		return lockErr
 	}
-	return errors.Join(w.sweep(ctx, h.without), w.sweepUploads(ctx))
+	return errors.Join(lockErr, w.sweep(ctx, h.without), w.sweepUploads(ctx), w.tellHidden(ctx))
 }
 
 // sweepUploads removes what uploads left that nobody will finish: parts cost money, and nobody sees them.
@@ -222,14 +227,17 @@ func (w *worker) carry(ctx context.Context, p SeriesPlan) (removed int, err erro
 		if err != nil {
 			return removed, err
 		}
-		if err := w.vault.Remove(ctx, name); mayNotLook(err) {
-			w.retained(d.Object, err)
-		} else if err != nil {
+		begun, err := w.vault.Remove(ctx, name)
+		switch {
+		case err != nil && !mayNotLook(err):
 			return removed, err
-		} else {
+		case err != nil && !begun:
+			err = w.retained(d.Object, err)
+		default:
 			removed++
+			err = w.agent.journal.Gone(w.target.Name, d.Object)
 		}
-		if err := w.agent.journal.Gone(w.target.Name, d.Object); err != nil {
+		if err != nil {
 			return removed, err
 		}
 	}
@@ -271,14 +279,24 @@ func (w *worker) prove(ctx context.Context, p SeriesPlan) error {
 	return nil
 }
 
-// retained: the target does not let the backup go, by a lock or for lack of a right. That is told once.
-func (w *worker) retained(object string, err error) {
+// retained: the target does not let the backup go, by a lock or for lack of a right. That is told once, and a lock is
+// remembered: as long as it lasts, no plan is made that it would stop.
+func (w *worker) retained(object string, denial error) error {
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	if !w.denied[object] {
-		w.denied[object] = true
-		w.log.Info("the target keeps a backup that retention would remove", "object", object, "reason", err)
+	news := !w.denied[object]
+	w.denied[object] = true
+	w.mu.Unlock()
+	if news {
+		w.log.Info("the target keeps a backup that retention would remove", "object", object, "reason", denial)
 	}
+	if err := w.agent.journal.Spare(w.target.Name, object); err != nil {
+		return err
+	}
+	var why *providers.Retained
+	if !errors.As(denial, &why) || why.Until.IsZero() {
+		return nil
+	}
+	return w.agent.journal.SetLocked(w.target.Name, map[string]time.Time{object: why.Until})
 }
 
 // finishRemovals goes on with removals that a crash cut off: data whose manifest is gone.
@@ -308,13 +326,13 @@ func (w *worker) sweep(ctx context.Context, without []vault.Entry) error {
 		if err != nil {
 			return err
 		}
-		_, was, err := w.agent.journal.Verdict(w.target.Name, e.Name.String())
+		was, err := w.agent.journal.Verdicts(w.target.Name, []string{e.Object})
 		if err != nil {
 			return err
 		}
-		if was || d != nil && d.Targets[w.target.Name].State == journal.Delivered {
-			if w.toldHeld(e.Name.String(), "manifest gone") {
-				w.log.Error("the manifest of a backup is gone; its data stays", "object", e.Name.String())
+		if was[0] != nil || d != nil && d.Targets[w.target.Name].State == journal.Delivered {
+			if w.toldHeld(e.Object, "manifest gone") {
+				w.log.Error("the manifest of a backup is gone; its data stays", "object", e.Object)
 			}
 			continue
 		}
@@ -336,7 +354,7 @@ func (w *worker) sweep(ctx context.Context, without []vault.Entry) error {
 			return err
 		}
 		if err == nil {
-			w.log.Info("removed an upload that nobody finished", "object", e.Name.String(), "stored", e.Modified)
+			w.log.Info("removed an upload that nobody finished", "object", e.Object, "stored", e.Modified)
 		}
 	}
 	return nil

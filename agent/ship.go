@@ -51,7 +51,11 @@ func (w *worker) deliver(ctx context.Context, s *shipment) error {
 	if err != nil {
 		return errors.Join(err, w.abandon(ctx, s.name))
 	}
-	if err := w.vault.Commit(ctx, s.name, manifest); err != nil {
+	locked, err := w.firstLock(ctx, s.name.Series, s.name.Taken)
+	if err != nil {
+		return err
+	}
+	if err := w.vault.Commit(ctx, s.name, manifest, locked); err != nil {
 		return err
 	}
 	if err := w.record(s.dump, s.name.String(), fingerprint); err != nil {
@@ -100,7 +104,11 @@ func (w *worker) put(ctx context.Context, s *shipment, again bool) error {
 	src := &source{shipment: s, share: w.share, sent: func(n int64) {
 		w.agent.Observer.Sent(w.target.Name, s.dump.Name, n)
 	}}
-	return w.vault.Put(ctx, s.name, src)
+	locked, err := w.firstLock(ctx, s.name.Series, s.name.Taken)
+	if err != nil {
+		return err
+	}
+	return w.vault.Put(ctx, s.name, src, locked)
 }
 
 // mayNotLook: credentials that may only write are a good idea. Then what may be there is sent again.

@@ -37,13 +37,14 @@ type worker struct {
 	queue  *queue
 	log    *slog.Logger
 
-	mu       sync.Mutex
-	backoff  *backoff.ExponentialBackOff
-	failures int             // in a row
-	begun    map[string]bool // dumps of which the target may have something already
-	result   Result
-	heldFor  map[string]string // series whose retention is held, and why
-	denied   map[string]bool   // backups that the target does not let go
+	mu         sync.Mutex
+	backoff    *backoff.ExponentialBackOff
+	failures   int             // in a row
+	begun      map[string]bool // dumps of which the target may have something already
+	result     Result
+	heldFor    map[string]string // series whose retention is held, and why
+	denied     map[string]bool   // backups that the target does not let go
+	toldHidden providers.Hidden
 
 	adoption  adoption
 	retaining sync.Mutex      // one plan at a time
@@ -55,7 +56,7 @@ func newWorker(a *Agent, t Target, s *share) *worker {
 	b := backoff.NewExponentialBackOff()
 	b.InitialInterval, b.MaxInterval = time.Second, slow
 	return &worker{
-		agent: a, target: t, vault: vault.New(t, a.Trusted), share: s, queue: newQueue(), backoff: b, begun: map[string]bool{}, heldFor: map[string]string{}, denied: map[string]bool{}, delivered: map[string]bool{}, news: make(chan struct{}, 1),
+		agent: a, target: t, vault: vault.New(t.Target, a.Trusted), share: s, queue: newQueue(), backoff: b, begun: map[string]bool{}, heldFor: map[string]string{}, denied: map[string]bool{}, delivered: map[string]bool{}, news: make(chan struct{}, 1),
 		log: a.Log.With("target", t.Name), result: Result{Target: t.Name},
 	}
 }

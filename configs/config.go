@@ -73,6 +73,11 @@ type Target struct {
 	SFTP  *sftp.Config  `yaml:"sftp"`
 }
 
+// Locks says whether backups on the target are to be locked (S3 Object Lock).
+func (t Target) Locks() bool {
+	return t.MinIO != nil && t.MinIO.Lock != nil || t.S3 != nil && t.S3.Lock != nil
+}
+
 // New is a configuration with its defaults and nothing else.
 func New() *Config {
 	return &Config{

@@ -49,6 +49,11 @@ func (c *Config) KeepFor(t Target, series string) *Keep {
 	return c.Keep
 }
 
+// timed says whether a rule goes by the calendar or by age, not by the number of backups alone.
+func (k *Keep) timed() bool {
+	return k.Hourly != 0 || k.Daily != 0 || k.Weekly != 0 || k.Monthly != 0 || k.Yearly != 0 || k.Within != ""
+}
+
 func (c *Config) fillKeep() {
 	if c.Keep == nil {
 		c.Keep = DefaultKeep()
@@ -70,6 +75,7 @@ func (v *validator) keeps(c *Config) {
 			v.wrong(key+".retention", "%q should be enforce, report (say what would go) or off", t.Retention)
 		}
 	}
+	v.locks(c)
 	for i, s := range c.Series {
 		key := fmt.Sprintf("series[%d]", i)
 		if _, err := path.Match(s.Match, ""); err != nil || s.Match == "" {
@@ -82,6 +88,30 @@ func (v *validator) keeps(c *Config) {
 		for n, name := range s.Targets {
 			if !slices.ContainsFunc(c.Targets, func(t Target) bool { return t.Name == name }) {
 				v.wrong(fmt.Sprintf("%s.targets[%d]", key, n), "there is no target %q", name)
+			}
+		}
+	}
+}
+
+// locks notes policies that do not say how long a backup stays, on targets that are to lock it so long.
+func (v *validator) locks(c *Config) {
+	for _, t := range c.Targets {
+		if !t.Locks() {
+			continue
+		}
+		untimed := func(key string, k *Keep) {
+			if k != nil && !k.timed() {
+				v.wrong(key, "does not say how long a backup stays, and target %s has a lock; add a rule such as daily or within", t.Name)
+			}
+		}
+		if t.Keep != nil {
+			untimed("targets."+t.Name+".keep", t.Keep)
+		} else {
+			untimed("keep", c.Keep)
+		}
+		for i, s := range c.Series {
+			if len(s.Targets) == 0 || slices.Contains(s.Targets, t.Name) {
+				untimed(fmt.Sprintf("series[%d].keep", i), s.Keep)
 			}
 		}
 	}

@@ -117,6 +117,8 @@ func setKey(k kind, name string, values []string) error {
 			n, err := strconv.Atoi(text)
 			field.SetInt(int64(n))
 			return err
+		case *providers.Lock:
+			field.Set(reflect.ValueOf(&providers.Lock{Mode: text}))
 		case time.Duration:
 			d, err := time.ParseDuration(text)
 			field.SetInt(int64(d))
@@ -150,6 +152,8 @@ func (t Target) YAML() string {
 				for _, s := range value {
 					fmt.Fprintf(&b, "        - %q\n", s)
 				}
+			case *providers.Lock:
+				fmt.Fprintf(&b, "      %s: {mode: %s}\n", key, value.Mode)
 			default:
 				fmt.Fprintf(&b, "      %s: %v\n", key, value)
 			}

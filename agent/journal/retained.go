@@ -1,6 +1,10 @@
 package journal
 
 import (
+	"maps"
+	"slices"
+	"time"
+
 	bolt "go.etcd.io/bbolt"
 )
 
@@ -13,19 +17,30 @@ type Verdict struct {
 	// Unsound says why the backup cannot be counted on, and Suspect why its dump is suspect; empty if nothing is wrong.
 	Unsound string `json:"unsound,omitempty"`
 	Suspect string `json:"suspect,omitempty"`
+	// Locked is until when the target is known not to let the backup go.
+	Locked time.Time `json:"locked,omitzero"`
 }
 
-// Verdict is what is known of a backup on a target, if anything.
-func (j *Journal) Verdict(target, object string) (v Verdict, known bool, err error) {
-	err = j.db.View(func(tx *bolt.Tx) error {
+// Verdicts are what is known of backups on a target, in their order; nil where nothing is.
+func (j *Journal) Verdicts(target string, objects []string) ([]*Verdict, error) {
+	all := make([]*Verdict, len(objects))
+	return all, j.db.View(func(tx *bolt.Tx) error {
 		b := tx.Bucket(bucketVerdicts).Bucket([]byte(target))
 		if b == nil {
 			return nil
 		}
-		known, err = get(b, []byte(object), &v)
-		return err
+		for i, object := range objects {
+			var v Verdict
+			known, err := get(b, []byte(object), &v)
+			if err != nil {
+				return err
+			}
+			if known {
+				all[i] = &v
+			}
+		}
+		return nil
 	})
-	return v, known, err
 }
 
 // SetVerdicts records what was learnt of a target's backups.
@@ -38,8 +53,8 @@ func (j *Journal) SetVerdicts(target string, verdicts map[string]Verdict) error 
 		if err != nil {
 			return err
 		}
-		for object, v := range verdicts {
-			if err := put(b, []byte(object), v); err != nil {
+		for _, object := range slices.Sorted(maps.Keys(verdicts)) { // bbolt is slow to put many between others
+			if err := put(b, []byte(object), verdicts[object]); err != nil {
 				return err
 			}
 		}
@@ -76,6 +91,44 @@ func (j *Journal) Doomed(target string) (objects []string, err error) {
 		})
 	})
 	return objects, err
+}
+
+// SetLocked records until when a target does not let backups go, of which there is a verdict.
+func (j *Journal) SetLocked(target string, locked map[string]time.Time) error {
+	if len(locked) == 0 {
+		return nil
+	}
+	return j.db.Update(func(tx *bolt.Tx) error {
+		b := tx.Bucket(bucketVerdicts).Bucket([]byte(target))
+		if b == nil {
+			return nil
+		}
+		for object, until := range locked {
+			var v Verdict
+			known, err := get(b, []byte(object), &v)
+			if err != nil {
+				return err
+			}
+			if v.Locked = until; !known {
+				continue
+			}
+			if err := put(b, []byte(object), v); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Spare takes back that a backup is doomed: the target does not let it go, and nothing was removed.
+func (j *Journal) Spare(target, object string) error {
+	return j.db.Update(func(tx *bolt.Tx) error {
+		b := tx.Bucket(bucketDoomed).Bucket([]byte(target))
+		if b == nil {
+			return nil
+		}
+		return b.Delete([]byte(object))
+	})
 }
 
 // Gone forgets backups of a target that were removed.

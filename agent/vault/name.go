@@ -142,7 +142,17 @@ func Text(s string) string {
 // encode percent-encodes all but letters, digits and "-._+=@,", and a dot in front, where targets hide things.
 func encode(s string) string {
 	const hex = "0123456789ABCDEF"
+	special := 0
+	for i := range len(s) {
+		if !plain(s[i]) || i == 0 && s[i] == '.' {
+			special++
+		}
+	}
+	if special == 0 {
+		return s
+	}
 	var b strings.Builder
+	b.Grow(len(s) + 2*special)
 	for i := range len(s) {
 		c := s[i]
 		if plain(c) && !(i == 0 && c == '.') {
@@ -161,6 +171,12 @@ func plain(c byte) bool {
 }
 
 func decode(s string) (string, error) {
+	if !strings.Contains(s, "%") {
+		if !utf8.ValidString(s) {
+			return "", fmt.Errorf("%q is not UTF-8", s)
+		}
+		return s, nil
+	}
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
 		if s[i] != '%' {

@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"strings"
 	"time"
@@ -50,6 +51,8 @@ func New(target providers.Target, verifiers *crypto.Verifiers) *Vault {
 // Entry is what a listing says of a backup, before its manifest is read.
 type Entry struct {
 	Name
+	// Object is the name of the data object, as Name.String writes it.
+	Object string
 	// Stored is the size of the data object in bytes, and -1 when the data is missing behind its manifest.
 	Stored int64
 	// Manifest is false for data of an upload that has not finished.
@@ -103,7 +106,7 @@ func (v *Vault) list(ctx context.Context, prefix string) iter.Seq2[Entry, error]
 				if !flush() {
 					return
 				}
-				data = Entry{Name: n, Stored: object.Size, Modified: object.Modified}
+				data = Entry{Name: n, Object: name, Stored: object.Size, Modified: object.Modified}
 			}
 			if isManifest && !data.Manifest {
 				data.Stored, data.Manifest = -1, true
@@ -116,9 +119,10 @@ func (v *Vault) list(ctx context.Context, prefix string) iter.Seq2[Entry, error]
 	}
 }
 
-// Put stores the data of a backup. Until Commit it is an unfinished upload. See [providers.Target] for how it resumes.
-func (v *Vault) Put(ctx context.Context, name Name, src providers.Source) error {
-	return v.target.Put(ctx, name.String(), src)
+// Put stores the data of a backup. Until Commit it is an unfinished upload. See [providers.Target] for how it resumes. Where
+// the target locks, nobody can remove it before the instant; the zero time: no lock.
+func (v *Vault) Put(ctx context.Context, name Name, src providers.Source, locked time.Time) error {
+	return v.target.Put(ctx, name.String(), providers.LockedSource(src, locked))
 }
 
 // HasData says whether the target holds the whole data object already, as Put left it: the name carries the random id
@@ -131,13 +135,46 @@ func (v *Vault) HasData(ctx context.Context, name Name, size int64) (bool, error
 	return err == nil && object.Size == size, err
 }
 
-// Remove removes a backup: its manifest, and only when that is gone its data. Cut off in between, it leaves data without
-// a manifest, which is no backup any more: RemoveData goes on.
-func (v *Vault) Remove(ctx context.Context, name Name) error {
+// Remove removes a backup: its manifest, and only when that is gone its data. begun says that the manifest is gone: cut off
+// in between, it leaves data without one, which is no backup any more: RemoveData goes on. What the target has locked is
+// not touched; that is *providers.Retained.
+func (v *Vault) Remove(ctx context.Context, name Name) (begun bool, err error) {
+	if why, err := v.Locked(ctx, name); err != nil {
+		return false, err
+	} else if why != nil {
+		return false, &providers.Error{Op: "delete", Name: name.String(), Kind: fs.ErrPermission, Err: why}
+	}
 	if err := v.target.Delete(ctx, name.Manifest()); err != nil {
+		return false, err
+	}
+	return true, v.target.Delete(ctx, name.String())
+}
+
+// Locked says why the target does not let a backup go now; nil: it does, or does not say.
+func (v *Vault) Locked(ctx context.Context, name Name) (*providers.Retained, error) {
+	locker, ok := v.target.(providers.Locker)
+	if !ok {
+		return nil, nil
+	}
+	for _, object := range []string{name.String(), name.Manifest()} {
+		why, err := locker.Locked(ctx, object)
+		if why != nil || err != nil && !isMissing(err) {
+			return why, err
+		}
+	}
+	return nil, nil
+}
+
+// Lock keeps a backup from being removed until that instant at least. The target must be a providers.Locker.
+func (v *Vault) Lock(ctx context.Context, name Name, until time.Time) error {
+	locker, ok := v.target.(providers.Locker)
+	if !ok {
+		return fmt.Errorf("%w: the target knows no locks", providers.ErrPermanent)
+	}
+	if err := locker.Lock(ctx, name.String(), until); err != nil {
 		return err
 	}
-	return v.target.Delete(ctx, name.String())
+	return locker.Lock(ctx, name.Manifest(), until)
 }
 
 // RemoveData removes data that has no manifest, and what an unfinished upload of it left; when there is a manifest it
@@ -162,9 +199,9 @@ func Sign(signer *crypto.Signer, m *Manifest) ([]byte, error) {
 	return signer.Sign(text)
 }
 
-// Commit stores a signed manifest: from now on the backup exists. The data must be complete.
-func (v *Vault) Commit(ctx context.Context, name Name, manifest []byte) error {
-	return v.target.Put(ctx, name.Manifest(), providers.Bytes(manifest))
+// Commit stores a signed manifest: from now on the backup exists. The data must be complete. locked is as with Put.
+func (v *Vault) Commit(ctx context.Context, name Name, manifest []byte, locked time.Time) error {
+	return v.target.Put(ctx, name.Manifest(), providers.LockedSource(providers.Bytes(manifest), locked))
 }
 
 // Manifest reads and verifies the manifest of a backup. signer is the key that signed it, as name+hash. A missing

@@ -103,7 +103,7 @@ func (b *backup) commit(t *testing.T, at vault.Name) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := vault.New(b.target, b.known).Commit(t.Context(), at, msg); err != nil {
+	if err := vault.New(b.target, b.known).Commit(t.Context(), at, msg, time.Time{}); err != nil {
 		t.Fatal(err)
 	}
 }

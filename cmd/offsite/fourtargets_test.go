@@ -59,6 +59,12 @@ func install(t *testing.T, targets ...string) *installation {
 		case "versity":
 			in.versity = servers.VersityGW(t)
 			place = "s3+" + in.versity.Endpoint + keys(in.versity)
+		case "locked": // Object Lock on MinIO; what is removed goes with all its versions
+			in.minio.MakeBucket(t, "locked", true)
+			place = strings.Replace("s3+"+in.minio.Endpoint+keys(in.minio), "/backups/", "/locked/", 1) + "&lock=compliance&versions=delete"
+		case "versions": // what is removed is hidden
+			in.versity.MakeBucket(t, "versions", false)
+			place = strings.Replace("s3+"+in.versity.Endpoint+keys(in.versity), "/backups/", "/versions/", 1)
 		case "shore":
 			in.ssh = servers.StartOpenSSH(t)
 			place = fmt.Sprintf("sftp://%s@%s:%d/db?key_file=%s", in.ssh.User, in.ssh.Host, in.ssh.Port, in.ssh.KeyFile)

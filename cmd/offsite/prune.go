@@ -78,6 +78,7 @@ func (p *pruning) run(ctx context.Context, confirm, asJSON bool, std streams) er
 	} else if goes(plans) > 0 {
 		fmt.Fprintln(std.err, "nothing was removed; --confirm removes what is listed under \"goes\"")
 	}
+	p.tellHidden(ctx, plans, std)
 	err := errors.Join(append(failed, planErr)...)
 	if err != nil && len(plans) > 0 && ctx.Err() == nil {
 		return fmt.Errorf("%w\n%w", errPartly, err)
@@ -90,6 +91,24 @@ func goes(plans []agent.SeriesPlan) (n int) {
 		n += len(p.Remove)
 	}
 	return n
+}
+
+// tellHidden says what the buckets of the plans keep, unseen and billed.
+func (p *pruning) tellHidden(ctx context.Context, plans []agent.SeriesPlan, std streams) {
+	asked := map[string]bool{}
+	for _, plan := range plans {
+		if asked[plan.Target] {
+			continue
+		}
+		asked[plan.Target] = true
+		h, err := p.agent.Hidden(ctx, plan.Target)
+		switch {
+		case err != nil:
+			fmt.Fprintf(std.err, "%s: cannot see what the bucket hides: %v\n", plan.Target, err)
+		case h.Versions > 0:
+			fmt.Fprintf(std.err, "%s: the bucket hides %d old versions, %s, which are still billed; `versions: delete` removes them with the backups, a lifecycle rule of the bucket later\n", plan.Target, h.Versions, humanize.IBytes(uint64(h.Bytes)))
+		}
+	}
 }
 
 // carry removes what the plans say.

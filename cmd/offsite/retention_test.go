@@ -8,16 +8,22 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	minioclient "github.com/minio/minio-go/v7"
+
+	"offsite/test/servers"
 )
 
 // Four hundred daily dumps on every kind of target, by the built program: prune and the agent agree on the set that the
 // default policy keeps, which is worked out by hand here, and a second run removes nothing.
 func TestFourHundredDays(t *testing.T) {
-	in := install(t, fourTargets...)
+	targets := append(slices.Clone(fourTargets), "locked", "versions")
+	in := install(t, targets...)
 	const days = 400
 	first := time.Date(2025, 10, 20, 3, 0, 0, 0, time.UTC)
 	history := filepath.Join(in.dir, "history")
@@ -58,16 +64,19 @@ func TestFourHundredDays(t *testing.T) {
 	}
 
 	_, said := in.run(0, "agent", "--once")
-	if strings.Count(said, "retention is held") != 4 || len(holds()["minio"]) != days {
+	if strings.Count(said, "retention is held") != len(targets) || len(holds()["minio"]) != days {
 		t.Fatalf("a mass removal was not held: %s", said)
 	}
-	for _, target := range []string{"nas", "minio"} {
+	for _, target := range []string{"nas", "minio", "locked"} {
 		in.run(0, "prune", "--confirm", "--target", target)
 	}
-	for _, target := range []string{"versity", "shore"} { // the agent's own way, bit by bit
+	for _, target := range []string{"versity", "shore", "versions"} { // the agent's own way, bit by bit
 		in.run(0, "prune", "--confirm", "--target", target, "--series", "shop")
 	}
-	in.run(0, "agent", "--once")
+	_, said = in.run(0, "agent", "--once")
+	if strings.Contains(said, "retention removed") {
+		t.Errorf("the agent and prune do not agree: %s", said)
+	}
 	for target, names := range holds() {
 		slices.Sort(names)
 		if !slices.Equal(names, want) {
@@ -90,11 +99,61 @@ func TestFourHundredDays(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, said = in.run(0, "agent", "--once")
-	if strings.Count(said, "retention removed") != 4 || strings.Count(said, "removed=1") != 4 {
-		t.Error(said)
+	for _, target := range targets[:len(targets)-2] { // on the locked one it may be locked until that day, by the store's clock
+		if !regexp.MustCompile(`"retention removed" target=` + target + ` .*removed=1\n`).MatchString(said) {
+			t.Errorf("%s: %s", target, said)
+		}
 	}
 	if _, said = in.run(0, "agent", "--once"); strings.Contains(said, "retention removed") {
 		t.Errorf("a second run removed something: %s", said)
+	}
+	in.lockedAndHidden(days + 1 - len(want))
+}
+
+// lockedAndHidden looks at the two buckets with versions as their owner does.
+func (in *installation) lockedAndHidden(removed int) {
+	t := in.t
+	t.Helper()
+	versions := func(s *servers.S3, bucket string) (all []minioclient.ObjectInfo) {
+		for o := range s.Owner(t).ListObjectsIter(t.Context(), bucket, minioclient.ListObjectsOptions{Recursive: true, WithVersions: true}) {
+			if o.Err != nil {
+				t.Fatal(o.Err)
+			}
+			all = append(all, o)
+		}
+		return all
+	}
+	holds := 0
+	for _, l := range in.list() {
+		if l.Target == "locked" {
+			holds++
+		}
+	}
+	owner, locked := in.minio.Owner(t), versions(in.minio, "locked")
+	if len(locked) != 2*holds {
+		t.Errorf("%d versions in the locked bucket, want those of %d backups", len(locked), holds)
+	}
+	for _, o := range locked {
+		mode, until, err := owner.GetObjectRetention(t.Context(), "locked", o.Key, o.VersionID)
+		if err != nil || *mode != minioclient.Compliance || !until.After(time.Now()) {
+			t.Errorf("%s is locked %v until %v: %v", o.Key, mode, until, err)
+		}
+		if err := owner.RemoveObject(t.Context(), "locked", o.Key, minioclient.RemoveObjectOptions{VersionID: o.VersionID, GovernanceBypass: true}); err == nil {
+			t.Errorf("%s could be removed by the owner of the bucket", o.Key)
+		}
+	}
+	hidden := 0
+	for _, o := range versions(in.versity, "versions") {
+		if strings.Contains(o.Key, "/db-server/") && !o.IsLatest && !o.IsDeleteMarker { // not what init tried the bucket with
+			hidden++
+		}
+	}
+	if hidden != 2*removed {
+		t.Errorf("%d versions are hidden, want those of %d backups", hidden, removed)
+	}
+	_, said := in.run(0, "prune", "--target", "versions")
+	if want := fmt.Sprintf("hides %d old versions", hidden); !strings.Contains(said, want) || !strings.Contains(said, "still billed") {
+		t.Errorf("prune does not say %q: %s", want, said)
 	}
 }
 

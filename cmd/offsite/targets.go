@@ -69,7 +69,7 @@ func openTargets(c *configs.Config, name string) ([]agent.Target, error) {
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("target %s: %w", t.Name, err), closeTargets(open))
 		}
-		open = append(open, agent.Target{Name: t.Name, Location: location, Target: target, Retention: agent.Mode(t.Retention)})
+		open = append(open, agent.Target{Name: t.Name, Location: location, Target: target, Retention: agent.Mode(t.Retention), Lock: t.Locks()})
 	}
 	if len(open) == 0 {
 		return nil, fmt.Errorf("target %q: %w in the configuration", name, errNotFound)

@@ -1,0 +1,105 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"iter"
+	"log/slog"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"offsite/agent/journal"
+	"offsite/agent/retention"
+	"offsite/agent/vault"
+	"offsite/providers"
+)
+
+// crowd is a target that lists backups without holding them: a dump each day of each series.
+type crowd struct {
+	providers.Target
+	series, each int
+}
+
+func (c crowd) List(_ context.Context, prefix string) iter.Seq2[providers.Object, error] {
+	return func(yield func(providers.Object, error) bool) {
+		stored := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+		for s := range c.series {
+			series := fmt.Sprintf("database-%03d", s)
+			for i := range c.each {
+				taken := time.Date(2025, 7, 1+i, 3, 0, 0, 0, time.UTC)
+				n := vault.Name{Host: "db-server", Series: series, Taken: taken, ID: fmt.Sprintf("%04x%04x", s, i), File: series + taken.Format("_20060102.sql.gz")}
+				if !strings.HasPrefix(n.String(), prefix) {
+					continue
+				}
+				if !yield(providers.Object{Name: n.String(), Size: 1 << 20, Modified: stored}, nil) || !yield(providers.Object{Name: n.Manifest(), Size: 2000, Modified: stored}, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// BenchmarkPlanFromAListing plans for a target whose manifests have been read before: the listing of all objects, what the
+// journal remembers of each, the plans. Ten times as many should take ten times as long.
+func BenchmarkPlanFromAListing(b *testing.B) {
+	for _, each := range []int{50, 500} {
+		b.Run(fmt.Sprintf("%d backups in 200 series", 200*each), func(b *testing.B) {
+			w := crowdWorker(b, crowd{series: 200, each: each})
+			b.ReportAllocs()
+			var all []SeriesPlan
+			before := heap()
+			for b.Loop() {
+				h, err := w.history(b.Context(), "")
+				if err != nil {
+					b.Fatal(err)
+				}
+				kept, removed := 0, 0
+				all = w.plans(h)
+				for _, p := range all {
+					kept, removed = kept+len(p.Keep), removed+len(p.Remove)
+				}
+				if kept+removed != 200*each || removed == 0 {
+					b.Fatal(kept, removed)
+				}
+			}
+			b.ReportMetric(float64(heap()-before)/(1<<20), "MiB-held")
+			runtime.KeepAlive(all)
+		})
+	}
+}
+
+// heap is how many bytes are in use.
+func heap() int64 {
+	runtime.GC()
+	runtime.GC() // what had a finalizer goes with the second
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// crowdWorker is a worker whose journal knows all that the target lists.
+func crowdWorker(b *testing.B, target crowd) *worker {
+	j, err := journal.Open(filepath.Join(b.TempDir(), "journal.db"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { j.Close() })
+	policy := retention.Policy{Daily: 7, Weekly: 4, Monthly: 12, Yearly: retention.Forever, MinKeep: 3}
+	a := &Agent{Options: Options{Host: "db-server", Now: time.Now, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}, journal: j}
+	w := newWorker(a, Target{Name: "crowd", Target: target, Policy: func(string) retention.Policy { return policy }}, nil)
+	verdicts := map[string]journal.Verdict{}
+	for e, err := range w.vault.List(b.Context(), "db-server") {
+		if err != nil {
+			b.Fatal(err)
+		}
+		verdicts[e.Name.String()] = journal.Verdict{Version: e.Version, Stored: e.Stored}
+	}
+	if err := j.SetVerdicts("crowd", verdicts); err != nil {
+		b.Fatal(err)
+	}
+	return w
+}
