@@ -138,7 +138,7 @@ func (a *Agent) addWorkers() error {
 				return err
 			}
 		}
-		if t.Policy != nil {
+		if t.Policy != nil && t.Retention != Off {
 			policy := func(series string) string { return t.Policy(series).String() }
 			if err := a.journal.Reconsider(t.Name, policy); err != nil {
 				return err

@@ -255,6 +255,20 @@ func (j *Journal) ByID(id string) (*Dump, error) {
 	return d, err
 }
 
+// Each calls give for each dump.
+func (j *Journal) Each(give func(*Dump) error) error {
+	return j.db.View(func(tx *bolt.Tx) error {
+		b := tx.Bucket(bucketDumps)
+		return b.ForEach(func(id, _ []byte) error {
+			var d Dump
+			if _, err := get(b, id, &d); err != nil {
+				return err
+			}
+			return give(&d)
+		})
+	})
+}
+
 // EachOpen calls give for each dump that some target still lacks.
 func (j *Journal) EachOpen(give func(*Dump) error) error {
 	return j.db.View(func(tx *bolt.Tx) error {

@@ -129,7 +129,11 @@ func join(rule, period string) string {
 func (p Policy) String() string {
 	text := fmt.Sprintf("min_keep %d", p.MinKeep)
 	for _, r := range p.rules() {
-		if r.count != 0 {
+		switch r.count {
+		case 0:
+		case Forever:
+			text += ", " + r.name + " forever"
+		default:
 			text += fmt.Sprintf(", %s %d", r.name, r.count)
 		}
 	}

@@ -32,11 +32,16 @@ type listed struct {
 }
 
 func listCommand(config *string, std streams) *cobra.Command {
-	var asJSON bool
+	var asJSON, notKept bool
 	var where bare
 	cmd := &cobra.Command{
 		Use: "list [SERIES]", Short: "List what the targets hold", Args: usage(cobra.MaximumNArgs(1)),
+		Long: `Lists the backups on the targets. --not-kept lists the other side instead: dumps of this host that a target did not get,
+since its retention would have removed them at once.`,
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if notKept {
+				return listNotKept(cmd.Context(), *config, args, asJSON, std)
+			}
 			o, err := where.open(*config)
 			if err != nil {
 				return err
@@ -63,6 +68,7 @@ func listCommand(config *string, std streams) *cobra.Command {
 	}
 	where.flags(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array")
+	cmd.Flags().BoolVar(&notKept, "not-kept", false, "list dumps that were not shipped, since retention would have removed them at once")
 	return cmd
 }
 

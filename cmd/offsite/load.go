@@ -76,6 +76,9 @@ func exists(path string) bool {
 	return err == nil
 }
 
+// agentJournal is the agent's journal in the state directory.
+const agentJournal = "journal.db"
+
 // agentOptions builds what the agent needs. The caller closes the targets.
 func agentOptions(c *configs.Config, log io.Writer) (agent.Options, error) {
 	zone, err := time.LoadLocation(c.Zone)
@@ -103,7 +106,7 @@ func agentOptions(c *configs.Config, log io.Writer) (agent.Options, error) {
 	return agent.Options{
 		Host: c.Host, Zone: zone, Sources: sources(c, zone),
 		Recipients: recipients, RecipientNames: c.Recipients, Signer: signer, Trusted: keys,
-		Targets: targets, State: c.State, Journal: "journal.db",
+		Targets: targets, State: c.State, Journal: agentJournal,
 		Memory: int64(c.Memory), BlockSize: int64(c.BlockSize), Program: "offsite " + version,
 		Now: time.Now, Log: slog.New(slog.NewTextHandler(log, nil)), Observer: quiet{},
 	}, nil

@@ -26,7 +26,7 @@ shipped for the agent too; while the agent runs, it ships those by itself. Other
 			defer func() { err = errors.Join(err, closeTargets(o.Targets)) }()
 			limitMemory(o.Memory)
 			for i := range o.Targets {
-				o.Targets[i].Policy = nil // what a person pushes is shipped, whatever its age
+				o.Targets[i].Retention = agent.Off // what a person pushes is shipped, whatever its age
 			}
 			for i := range files {
 				if files[i], err = filepath.Abs(files[i]); err != nil {

@@ -33,6 +33,6 @@ func TestScripts(t *testing.T) {
 			e.Setenv("OFFSITE_CONFIG", filepath.Join(e.WorkDir, "etc", "offsite.yaml"))
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "flip": flip, "identity": identity, "days": days, "count": count},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "flip": flip, "identity": identity, "days": days, "count": count, "waitfor": waitFor},
 	})
 }

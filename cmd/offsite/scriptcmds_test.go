@@ -81,3 +81,13 @@ func count(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%d files match %s, want %d", len(found), args[0], want)
 	}
 }
+
+// waitfor FILE: it is there, within a minute.
+func waitFor(ts *testscript.TestScript, neg bool, args []string) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if _, err := os.Stat(ts.MkAbs(args[0])); err == nil {
+			return
+		}
+	}
+	ts.Fatalf("%s does not come", args[0])
+}
