@@ -68,6 +68,8 @@ func (l *lockable) Lock(_ context.Context, name string, until time.Time) error {
 	return nil
 }
 
+func (l *lockable) CheckLock(context.Context) error { return l.refuse }
+
 func (l *lockable) Hidden(context.Context, string) (providers.Hidden, error) {
 	return providers.Hidden{Versions: 2, Bytes: 1000}, nil
 }

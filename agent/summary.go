@@ -1,5 +1,7 @@
 package agent
 
+import "slices"
+
 // Summary is what Once or Push did.
 type Summary struct {
 	Targets []Result
@@ -35,17 +37,14 @@ func (s *Summary) add(w *worker) {
 	s.Targets = append(s.Targets, r)
 }
 
-// Complete says whether every target has every dump, and every file was taken for one.
+// Complete says whether every target has every dump, every file was taken for one, and retention did its part.
 func (s *Summary) Complete() bool {
-	if len(s.Unshipped) > 0 {
-		return false
-	}
-	for _, r := range s.Targets {
-		if r.Failed > 0 || r.Lost > 0 || r.Unpruned != nil {
-			return false
-		}
-	}
-	return true
+	return s.Shipped() && !slices.ContainsFunc(s.Targets, func(r Result) bool { return r.Unpruned != nil })
+}
+
+// Shipped says whether every target has every dump, and every file was taken for one.
+func (s *Summary) Shipped() bool {
+	return len(s.Unshipped) == 0 && !slices.ContainsFunc(s.Targets, func(r Result) bool { return r.Failed > 0 || r.Lost > 0 })
 }
 
 // Delivered counts what all targets together got.

@@ -22,6 +22,10 @@ type Locker interface {
 	// or these credentials may not ask. A missing object is fs.ErrNotExist.
 	Locked(ctx context.Context, name string) (*Retained, error)
 
+	// CheckLock says why the store would refuse the locks that the target was configured with; nil: it would not, or these
+	// credentials may not ask.
+	CheckLock(ctx context.Context) error
+
 	// Lock keeps the object from being removed until that instant at least, in the mode that the target was configured
 	// with: a lock that ends later, or is of a stronger mode, stays as it is.
 	Lock(ctx context.Context, name string, until time.Time) error

@@ -31,6 +31,17 @@ func (e usageError) Unwrap() error { return e.error }
 // errPartly: some target failed, and another did not.
 var errPartly = errors.New("not every target has every dump: the next run goes on")
 
+// errUnpruned is an errPartly: every dump was shipped, and retention failed.
+var errUnpruned error = unpruned{}
+
+type unpruned struct{}
+
+func (unpruned) Error() string {
+	return "every dump is shipped, but retention could not do its part: the next run tries again"
+}
+
+func (unpruned) Is(target error) bool { return target == errPartly }
+
 // errNotFound: there is no such series, backup or target.
 var errNotFound = errors.New("not found")
 
@@ -57,6 +68,8 @@ func outcome(s agent.Summary) error {
 	switch {
 	case s.Complete():
 		return nil
+	case s.Shipped():
+		return errUnpruned
 	case s.Delivered() > 0:
 		return errPartly
 	}

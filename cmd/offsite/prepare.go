@@ -69,11 +69,15 @@ func prepare(ctx context.Context, path string, std streams) error {
 		if err == nil {
 			err = probe(ctx, t)
 		}
-		if err != nil {
+		var kept *providers.Retained
+		switch {
+		case errors.As(err, &kept):
+			fmt.Fprintf(std.err, "target %s works: wrote and read a probe, which the bucket locks by default (%v)\n", t.Name, kept)
+		case err != nil:
 			failed = append(failed, fmt.Errorf("target %s: %w", t.Name, err))
-			continue
+		default:
+			fmt.Fprintf(std.err, "target %s works: wrote, read and deleted a probe\n", t.Name)
 		}
-		fmt.Fprintf(std.err, "target %s works: wrote, read and deleted a probe\n", t.Name)
 	}
 	if err := errors.Join(failed...); err != nil {
 		return fmt.Errorf("%w\n%w", errPartly, err)
@@ -81,13 +85,18 @@ func prepare(ctx context.Context, path string, std streams) error {
 	return nil
 }
 
-// probe is a round trip.
+// probe is a round trip. That the store keeps the probe, by a lock of its own, is *providers.Retained.
 func probe(ctx context.Context, t configs.Target) (err error) {
 	target, _, err := openTarget(t)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, target.Close()) }()
+	if locker, ok := target.(providers.Locker); ok && t.Locks() {
+		if err := locker.CheckLock(ctx); err != nil {
+			return err
+		}
+	}
 	const name, text = "offsite-probe", "offsite was here"
 	if err := target.Put(ctx, name, providers.Bytes([]byte(text))); err != nil {
 		return err

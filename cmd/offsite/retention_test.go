@@ -307,3 +307,31 @@ func copyTree(t *testing.T, from, to string) {
 		t.Fatalf("%v: %s", err, out)
 	}
 }
+
+// A lock that the bucket cannot give is told when the target is set up, and again when something is to be shipped; nothing
+// is stored without it.
+func TestABucketThatCannotLock(t *testing.T) {
+	in := install(t, "minio")
+	path := filepath.Join(in.dir, "offsite.yaml")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = regexp.MustCompile(`(?m)^( +)bucket: .*$`).ReplaceAll(text, []byte("$0\n${1}lock: {mode: compliance}"))
+	if err := os.WriteFile(path, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	const why = "the bucket has no Object Lock"
+	if _, said := in.run(3, "init", "--yes"); !strings.Contains(said, why) || !strings.Contains(said, "take lock out") {
+		t.Error(said)
+	}
+	if err := os.WriteFile(filepath.Join(in.dumps, time.Now().UTC().Format("shop_20060102_150405.sql")), []byte("a dump"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, said := in.run(1, "agent", "--once"); !strings.Contains(said, why) || !strings.Contains(said, "1 still owed") {
+		t.Error(said)
+	}
+	if all := in.list(); len(all) > 0 {
+		t.Errorf("stored without a lock: %+v", all)
+	}
+}

@@ -203,6 +203,16 @@ func Extend(ctx context.Context, s Keeper, key, mode string, until time.Time) er
 	return s.Retain(ctx, key, stronger(mode, r.Mode), until)
 }
 
+// CheckDefault says why the bucket would refuse locks of that mode, as far as it can be asked; there is nothing to refuse
+// when it is empty.
+func CheckDefault(ctx context.Context, s Keeper, mode string) error {
+	if mode == "" {
+		return nil
+	}
+	_, _, err := defaultLock(ctx, s, mode)
+	return err
+}
+
 // defaultLock is the bucket's, and the stronger of its mode and the one asked for. Whoever may not ask goes without.
 func defaultLock(ctx context.Context, s Keeper, mode string) (days int, strong string, err error) {
 	bucket, days, err := s.DefaultLock(ctx)

@@ -36,6 +36,11 @@ func (t *Target) Locked(ctx context.Context, name string) (*providers.Retained, 
 	return why, multipart.Wrap(ctx, "stat", name, err)
 }
 
+// CheckLock is part of providers.Locker.
+func (t *Target) CheckLock(ctx context.Context) error {
+	return multipart.Wrap(ctx, "open", "", multipart.CheckDefault(ctx, (*store)(t), multipart.Mode(t.cfg.Lock)))
+}
+
 // Lock is part of providers.Locker.
 func (t *Target) Lock(ctx context.Context, name string, until time.Time) error {
 	err := t.ready(ctx, name)

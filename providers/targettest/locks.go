@@ -272,6 +272,12 @@ func (l *locks) defaults(t *testing.T) {
 
 func (l *locks) refused(t *testing.T) {
 	target := l.open(t, "versioned", "", &providers.Lock{Mode: "governance"})
+	if err := target.(providers.Locker).CheckLock(t.Context()); !errors.Is(err, providers.ErrPermanent) {
+		t.Errorf("%v, want that the bucket cannot lock", err)
+	}
+	if err := l.open(t, "locked", "", &providers.Lock{Mode: "governance"}).(providers.Locker).CheckLock(t.Context()); err != nil {
+		t.Error(err)
+	}
 	for _, size := range []int64{10, 5<<20 + 1} {
 		const name = "host/series/refused"
 		src := providers.LockedSource(NewSource(9, size, 5<<20), time.Now().Add(time.Hour))
