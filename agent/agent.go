@@ -15,6 +15,7 @@ import (
 
 	"offsite/agent/dump"
 	"offsite/agent/journal"
+	"offsite/agent/limit"
 	"offsite/agent/retention"
 	"offsite/agent/watch"
 	"offsite/crypto"
@@ -65,6 +66,8 @@ type Target struct {
 	// Retention is what is done about old backups there, by the Policy of each series; a nil Policy: nothing.
 	Retention Mode
 	Policy    func(series string) retention.Policy
+	// Limit is how fast dumps may go there, all together.
+	Limit limit.Timetable
 	// Lock says that backups are to be locked as long as their policy is sure to keep them: the Target is a
 	// providers.Locker then, and there is a Policy.
 	Lock bool

@@ -101,7 +101,7 @@ func (w *worker) put(ctx context.Context, s *shipment, again bool) error {
 		}
 		w.log.Info("was begun before: sends what the target lacks", "dump", s.dump.Path, "object", s.name.String())
 	}
-	src := &source{shipment: s, share: w.share, sent: func(n int64) {
+	src := &source{shipment: s, share: w.share, limiter: w.limiter, sent: func(n int64) {
 		w.agent.Observer.Sent(w.target.Name, s.dump.Name, n)
 	}}
 	locked, err := w.firstLock(ctx, s.name.Series, s.name.Taken)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 
+	"offsite/agent/limit"
 	"offsite/crypto"
 	"offsite/providers"
 )
@@ -15,6 +16,7 @@ import (
 type source struct {
 	shipment *shipment
 	share    *share
+	limiter  *limit.Limiter
 	sent     func(bytes int64) // told of each block that was released
 }
 
@@ -24,13 +26,19 @@ func (s *source) BlockSize() int64 { return s.shipment.sealing.BlockSize() }
 // Block seals one block. Its digest is in the journal before this returns.
 func (s *source) Block(ctx context.Context, i int) (*providers.Block, error) {
 	size := min(s.BlockSize(), s.Size()-int64(i)*s.BlockSize())
+	end, err := s.limiter.Open(ctx)
+	if err != nil {
+		return nil, err
+	}
 	p, giveBack, err := s.share.take(ctx, size)
 	if err != nil {
+		end()
 		return nil, err
 	}
 	sum, err := s.shipment.seal(ctx, i, p)
 	if err != nil {
 		giveBack()
+		end()
 		if ctx.Err() == nil {
 			err = &sourceFailure{err}
 		}
@@ -38,9 +46,10 @@ func (s *source) Block(ctx context.Context, i int) (*providers.Block, error) {
 	}
 	release := func() {
 		giveBack()
+		end()
 		s.sent(size)
 	}
-	return providers.NewBlock(i, io.NewSectionReader(bytes.NewReader(p), 0, size), sum, release), nil
+	return providers.NewBlock(i, io.NewSectionReader(s.limiter.Reader(ctx, bytes.NewReader(p)), 0, size), sum, release), nil
 }
 
 // Sum is known for every block that was sealed before, in this run or an earlier one.

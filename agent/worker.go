@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"offsite/agent/journal"
+	"offsite/agent/limit"
 	"offsite/agent/vault"
 	"offsite/crypto"
 	"offsite/providers"
@@ -30,12 +31,13 @@ const (
 
 // worker ships to one target, whatever the others do.
 type worker struct {
-	agent  *Agent
-	target Target
-	vault  *vault.Vault
-	share  *share
-	queue  *queue
-	log    *slog.Logger
+	agent   *Agent
+	target  Target
+	vault   *vault.Vault
+	share   *share
+	limiter *limit.Limiter
+	queue   *queue
+	log     *slog.Logger
 
 	mu         sync.Mutex
 	backoff    *backoff.ExponentialBackOff
@@ -56,7 +58,7 @@ func newWorker(a *Agent, t Target, s *share) *worker {
 	b := backoff.NewExponentialBackOff()
 	b.InitialInterval, b.MaxInterval = time.Second, slow
 	return &worker{
-		agent: a, target: t, vault: vault.New(t.Target, a.Trusted), share: s, queue: newQueue(), backoff: b, begun: map[string]bool{}, heldFor: map[string]string{}, denied: map[string]bool{}, delivered: map[string]bool{}, news: make(chan struct{}, 1),
+		agent: a, target: t, vault: vault.New(t.Target, a.Trusted), share: s, limiter: limit.New(t.Limit, a.Now), queue: newQueue(), backoff: b, begun: map[string]bool{}, heldFor: map[string]string{}, denied: map[string]bool{}, delivered: map[string]bool{}, news: make(chan struct{}, 1),
 		log: a.Log.With("target", t.Name), result: Result{Target: t.Name},
 	}
 }

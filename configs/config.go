@@ -65,6 +65,8 @@ type Target struct {
 	Name string `yaml:"-"`
 	// Retention is enforce, report or off.
 	Retention string `yaml:"retention"`
+	// Limit is how fast dumps may go there.
+	Limit Limit `yaml:"limit"`
 	// Keep, if set, is the policy on this target.
 	Keep  *Keep         `yaml:"keep"`
 	Dir   *dir.Config   `yaml:"dir"`

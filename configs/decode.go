@@ -120,6 +120,8 @@ func (d *decoder) value(n ast.Node, v reflect.Value, key string) {
 		return
 	}
 	switch {
+	case v.Type() == reflect.TypeFor[Limit]():
+		d.limit(n, v.Addr().Interface().(*Limit), key)
 	case v.Kind() == reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
 		d.value(n, v.Elem(), key)

@@ -10,6 +10,7 @@ import (
 
 	"offsite/agent"
 	"offsite/agent/dump"
+	"offsite/agent/limit"
 	"offsite/agent/retention"
 	"offsite/agent/watch"
 	"offsite/configs"
@@ -102,6 +103,7 @@ func agentOptions(c *configs.Config, log io.Writer) (agent.Options, error) {
 	}
 	for i := range targets {
 		targets[i].Policy = policies(c, c.Targets[i], zone)
+		targets[i].Limit = timetable(c.Targets[i].Limit, zone)
 	}
 	return agent.Options{
 		Host: c.Host, Zone: zone, Sources: sources(c, zone),
@@ -110,6 +112,15 @@ func agentOptions(c *configs.Config, log io.Writer) (agent.Options, error) {
 		Memory: int64(c.Memory), BlockSize: int64(c.BlockSize), Program: "offsite " + version,
 		Now: time.Now, Log: slog.New(slog.NewTextHandler(log, nil)), Observer: quiet{},
 	}, nil
+}
+
+// timetable is a limit as the agent has it.
+func timetable(l configs.Limit, zone *time.Location) limit.Timetable {
+	t := limit.Timetable{Rate: int64(l.Rate), Zone: zone}
+	for _, h := range l.Hours {
+		t.Hours = append(t.Hours, limit.Hours{From: h.From, To: h.To, Rate: int64(h.Rate)})
+	}
+	return t
 }
 
 func sources(c *configs.Config, zone *time.Location) (all []agent.Source) {
