@@ -99,7 +99,7 @@ func (a *adoption) forget() {
 }
 
 func candidate(d *journal.Dump) retention.Backup {
-	return retention.Backup{Object: d.Object, Taken: d.Taken.Truncate(time.Second), Stored: d.File.Size, Suspect: d.Suspect}
+	return retention.Backup{Object: d.Object, Taken: d.Taken.Truncate(time.Second), Found: d.Found, Stored: d.File.Size, Suspect: d.Suspect}
 }
 
 // decline records that the target does not get the dump, since its retention would remove it at once.

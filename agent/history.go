@@ -89,7 +89,7 @@ func (w *worker) recall(h *history, entries []vault.Entry, unread map[string]vau
 
 // add judges the data by what the listing says of it now.
 func (h *history) add(e vault.Entry, v journal.Verdict) {
-	b := retention.Backup{Object: e.Object, Taken: e.Taken, Stored: max(0, e.Stored), Suspect: v.Suspect, Unsound: v.Unsound, Locked: v.Locked}
+	b := retention.Backup{Object: e.Object, Taken: e.Taken, Found: v.Found, Stored: max(0, e.Stored), Suspect: v.Suspect, Unsound: v.Unsound, Locked: v.Locked}
 	switch {
 	case v.Unsound != "":
 	case e.Stored < 0:
@@ -134,7 +134,7 @@ func (w *worker) verdict(ctx context.Context, e vault.Entry) (journal.Verdict, e
 	case err != nil:
 		return journal.Verdict{}, err
 	}
-	v := journal.Verdict{Version: e.Version, Stored: m.Stored}
+	v := journal.Verdict{Version: e.Version, Stored: m.Stored, Found: m.Found}
 	if m.Health == dump.Suspect {
 		v.Suspect = m.HealthReason
 		if v.Suspect == "" {

@@ -14,6 +14,8 @@ type Verdict struct {
 	Version string `json:"version"`
 	// Stored is the size of the data, as the manifest has it.
 	Stored int64 `json:"stored"`
+	// Found is when its host first saw the dump.
+	Found time.Time `json:"found,omitzero"`
 	// Unsound says why the backup cannot be counted on, and Suspect why its dump is suspect; empty if nothing is wrong.
 	Unsound string `json:"unsound,omitempty"`
 	Suspect string `json:"suspect,omitempty"`

@@ -58,9 +58,12 @@ func (p Policy) Empty() bool {
 
 // Backup is what Plan must know of one.
 type Backup struct {
-	// Object is its name, and what breaks ties between backups of the same instant.
+	// Object is its name.
 	Object string
 	Taken  time.Time
+	// Found is when its host first saw it: of two that claim the same Taken, such as a file that was written over, the one
+	// found later is the newer.
+	Found time.Time
 	// Stored is the size of its data on the target, in bytes.
 	Stored int64
 	// Suspect says why it is suspect; empty if it is not.
@@ -127,7 +130,7 @@ func Make(now time.Time, policy Policy, backups []Backup) *Plan {
 func newestFirst(backups []Backup) []Backup {
 	all := slices.Clone(backups)
 	slices.SortFunc(all, func(a, b Backup) int {
-		return cmp.Or(b.Taken.Compare(a.Taken), cmp.Compare(b.Object, a.Object))
+		return cmp.Or(b.Taken.Compare(a.Taken), b.Found.Compare(a.Found), cmp.Compare(b.Object, a.Object))
 	})
 	return all
 }

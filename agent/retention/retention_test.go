@@ -73,6 +73,19 @@ func TestRules(t *testing.T) {
 	}
 }
 
+// A dump that was written over claims the same time as before: the later version is the newer one.
+func TestOfTwoWithTheSameTimeTheOneFoundLaterStays(t *testing.T) {
+	for _, names := range [][2]string{{"a", "b"}, {"b", "a"}} {
+		first, second := backup("2026-01-10 03:00"), backup("2026-01-10 03:00")
+		first.Object, first.Found = names[0], at("2026-01-10 03:01")
+		second.Object, second.Found = names[1], at("2026-01-10 03:20")
+		plan := Make(at("2026-01-10 04:00"), Policy{Daily: 7}, []Backup{first, backup("2026-01-09"), second})
+		if got := objects(plan.Remove); len(got) != 1 || got[0] != names[0] {
+			t.Errorf("%q goes, want %q, which was found first", got, names[0])
+		}
+	}
+}
+
 // Midnight is that of the zone, on the days when clocks change too.
 func TestDaysBeginInTheirZone(t *testing.T) {
 	prague, err := time.LoadLocation("Europe/Prague")

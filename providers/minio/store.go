@@ -98,7 +98,7 @@ func (s *store) Parts(ctx context.Context, key, upload string) (parts []multipar
 }
 
 func part(p minio.ObjectPart) multipart.Part {
-	out := multipart.Part{Number: p.PartNumber, Size: p.Size, ETag: p.ETag}
+	out := multipart.Part{Number: p.PartNumber, Size: p.Size, ETag: p.ETag, Stored: p.LastModified}
 	if sum, err := base64.StdEncoding.DecodeString(p.ChecksumSHA256); err == nil {
 		copy(out.SHA256[:], sum)
 	}

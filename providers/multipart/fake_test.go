@@ -28,6 +28,8 @@ type fake struct {
 	truncate bool
 	// noSums, noMD5: the store keeps no SHA-256, and makes up its ETags.
 	noSums, noMD5 bool
+	// stored is when, in listings, parts were.
+	stored time.Time
 
 	mu      sync.Mutex
 	calls   map[string]int
@@ -157,7 +159,9 @@ func (f *fake) Parts(ctx context.Context, key, id string) (parts []multipart.Par
 			return errNoUpload
 		}
 		for _, n := range slices.Sorted(maps.Keys(u.parts)) {
-			parts = append(parts, u.parts[n].about)
+			p := u.parts[n].about
+			p.Stored = f.stored
+			parts = append(parts, p)
 		}
 		return nil
 	})
@@ -192,6 +196,7 @@ func (f *fake) Complete(ctx context.Context, key, id string, parts []multipart.P
 		var all, etags, sums []byte
 		for _, p := range parts {
 			have := u.parts[p.Number]
+			p.Stored = time.Time{}
 			if have.about != p {
 				return errBadPart
 			}

@@ -54,6 +54,8 @@ type Part struct {
 	ETag   string
 	// SHA256 is all zero when the store does not say.
 	SHA256 [32]byte
+	// Stored is when, in a listing, by the store's clock.
+	Stored time.Time
 }
 
 // Object is what the store says of an object.

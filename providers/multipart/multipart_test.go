@@ -10,6 +10,7 @@ import (
 	"slices"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -305,5 +306,18 @@ func TestASmallPutThatIsDoneWhenTheCancelComesIsDone(t *testing.T) {
 	f.lost = func(string, int) error { cancel(); return nil }
 	if err := multipart.Put(ctx, f, key, targettest.NewSource(1, 10, block), multipart.Retention{}); err != nil {
 		t.Error(err)
+	}
+}
+
+// A large dump on a slow line takes longer than the time after which uploads are swept.
+func TestAnUploadThatGetsPartsIsNotSwept(t *testing.T) {
+	now := time.Now()
+	for stored, want := range map[time.Time]int{now.Add(-time.Hour): 1, now.Add(time.Hour): 0} {
+		f := interrupted(t, source(1))
+		f.stored = stored
+		removed, err := multipart.Sweep(t.Context(), f, "", now.Add(time.Minute), nil)
+		if err != nil || removed != want {
+			t.Errorf("last part %v from now: %d swept, want %d: %v", stored.Sub(now), removed, want, err)
+		}
 	}
 }

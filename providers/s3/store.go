@@ -120,7 +120,7 @@ func (s *store) Parts(ctx context.Context, key, upload string) (parts []multipar
 			return nil, translate(err)
 		}
 		for _, p := range page.Parts {
-			part := multipart.Part{Number: int(aws.ToInt32(p.PartNumber)), Size: aws.ToInt64(p.Size), ETag: aws.ToString(p.ETag)}
+			part := multipart.Part{Number: int(aws.ToInt32(p.PartNumber)), Size: aws.ToInt64(p.Size), ETag: aws.ToString(p.ETag), Stored: aws.ToTime(p.LastModified)}
 			if sum, err := base64.StdEncoding.DecodeString(aws.ToString(p.ChecksumSHA256)); err == nil {
 				copy(part.SHA256[:], sum)
 			}
