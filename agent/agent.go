@@ -103,7 +103,7 @@ func New(o Options) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	j, err := journal.Open(filepath.Join(o.State, o.Journal))
+	j, err := openJournal(filepath.Join(o.State, o.Journal), o.Log)
 	if err != nil {
 		lock.release()
 		return nil, err
@@ -119,6 +119,20 @@ func New(o Options) (*Agent, error) {
 		return nil, err
 	}
 	return a, nil
+}
+
+// openJournal opens the journal. One that cannot be used is set aside: the targets know what they hold, and dumps must go on.
+func openJournal(path string, log *slog.Logger) (*journal.Journal, error) {
+	j, err := journal.Open(path)
+	if !errors.Is(err, journal.ErrUnusable) {
+		return j, err
+	}
+	away, moveErr := journal.SetAside(path)
+	if moveErr != nil {
+		return nil, errors.Join(err, moveErr)
+	}
+	log.Error("the journal was set aside and is begun anew: what the targets hold is asked of them, what was under way begins again", "journal", away, "err", err)
+	return journal.Open(path)
 }
 
 // addWorkers makes a worker for each target, and gives it what the journal says it is owed.

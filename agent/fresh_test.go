@@ -212,3 +212,52 @@ func TestAnAbandonedUploadIsSwept(t *testing.T) {
 		}
 	}
 }
+
+// The journal is torn at any byte: the agent goes on, finds what the targets hold, sends nothing twice, and ships the next
+// dump; the torn one is set aside.
+func TestATornJournalCostsNothing(t *testing.T) {
+	h := newHost(t)
+	want := map[string][]byte{}
+	for i := range 5 {
+		name := fmt.Sprintf("db_2026112%d_030001.sql", i)
+		want[name] = h.write(name, 1000+i)
+	}
+	if s := h.once(); !s.Complete() {
+		t.Fatalf("%+v", s)
+	}
+	path := filepath.Join(h.state, "journal.db")
+	asideCount := 0
+	for i := range 30 {
+		whole, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		torn := bytes.Clone(whole)
+		at := len(torn) * i / 30
+		switch i % 3 {
+		case 0:
+			torn = torn[:at]
+		case 1:
+			copy(torn[at:], bytes.Repeat([]byte{0xa5}, 4096))
+		case 2:
+			clear(torn[at:])
+		}
+		if err := os.WriteFile(path, torn, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		os.Remove(path + ".unusable")
+		name := fmt.Sprintf("db_202611%02d_040001.sql", i+1)
+		want[name] = h.write(name, 500+i)
+		if s := h.once(); !s.Complete() {
+			t.Fatalf("torn at %d: %+v", at, s)
+		}
+		h.check(h.a, want)
+		h.check(h.b, want)
+		if _, err := os.Stat(path + ".unusable"); err == nil {
+			asideCount++
+		}
+	}
+	if asideCount < 10 {
+		t.Errorf("only %d of 30 were set aside", asideCount)
+	}
+}

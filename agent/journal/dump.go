@@ -255,7 +255,7 @@ func (j *Journal) ByID(id string) (*Dump, error) {
 	return d, err
 }
 
-// Each calls give for each dump.
+// Each calls give for each dump; give must not use the journal.
 func (j *Journal) Each(give func(*Dump) error) error {
 	return j.db.View(func(tx *bolt.Tx) error {
 		b := tx.Bucket(bucketDumps)
@@ -269,7 +269,7 @@ func (j *Journal) Each(give func(*Dump) error) error {
 	})
 }
 
-// EachOpen calls give for each dump that some target still lacks.
+// EachOpen calls give for each dump that some target still lacks; give must not use the journal.
 func (j *Journal) EachOpen(give func(*Dump) error) error {
 	return j.db.View(func(tx *bolt.Tx) error {
 		return tx.Bucket(bucketOpen).ForEach(func(id, _ []byte) error {

@@ -26,9 +26,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime/debug"
+	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -57,6 +58,10 @@ var (
 // ErrLocked can occur in Open: another process has the journal open.
 var ErrLocked = errors.New("another offsite is using it")
 
+// ErrUnusable can occur in Open: the journal is damaged, or of another version of this program. It is disposable: without it
+// the agent asks the targets what they hold.
+var ErrUnusable = errors.New("the journal cannot be used")
+
 // Journal is one open journal. It may be used concurrently.
 type Journal struct {
 	db *bolt.DB
@@ -64,46 +69,46 @@ type Journal struct {
 
 // Open opens the journal file, or makes an empty one, in a directory that exists. It waits for nobody: a journal in
 // use is ErrLocked. Close it.
-func Open(path string) (j *Journal, err error) {
-	// bbolt trusts its pages, and maps the file: a torn one is a panic, or a fault beyond its end.
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if damage := recover(); damage != nil {
-			j, err = nil, fmt.Errorf("journal %s is damaged (%v); it is disposable: move it away, and offsite asks the targets what they hold", path, damage)
-		}
-	}()
-	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: 50 * time.Millisecond, FreelistType: bolt.FreelistMapType})
-	if errors.Is(err, bolterrors.ErrTimeout) {
-		return nil, fmt.Errorf("journal %s: %w", path, ErrLocked)
+//
+// What is there is read as a whole and written anew beside it: damage is met here, where it can be caught, and not in the
+// middle of a delivery (bbolt trusts its pages; a torn one is a panic), and no old page keeps a key that was erased.
+func Open(path string) (*Journal, error) {
+	if err := rewrite(path); err != nil {
+		return nil, err
 	}
+	db, err := bolt.Open(path, 0o600, options(false))
 	if err != nil {
-		return nil, fmt.Errorf("journal %s: %w; it is disposable: move it away, and offsite asks the targets what they hold", path, err)
+		return nil, opening(path, err)
 	}
 	db.MaxBatchDelay = 2 * time.Millisecond
 	if err := db.Update(prepare); err != nil {
-		db.Close()
-		return nil, fmt.Errorf("journal %s: %w", path, err)
-	}
-	if err := db.View(sound); err != nil {
-		db.Close()
-		return nil, fmt.Errorf("journal %s is damaged (%w); it is disposable: move it away, and offsite asks the targets what they hold", path, err)
+		return nil, errors.Join(fmt.Errorf("journal %s: %w", path, err), db.Close())
 	}
 	return &Journal{db}, syncDir(filepath.Dir(path))
 }
 
-// sound reads everything once: damage is better met here than in the middle of a delivery. (bbolt's own check runs in a
-// goroutine of its own, whose faults nobody can catch.)
-func sound(tx *bolt.Tx) error {
-	return tx.ForEach(func(_ []byte, b *bolt.Bucket) error { return readAll(b) })
+func options(readOnly bool) *bolt.Options {
+	return &bolt.Options{Timeout: 50 * time.Millisecond, FreelistType: bolt.FreelistMapType, ReadOnly: readOnly}
 }
 
-func readAll(b *bolt.Bucket) error {
-	return b.ForEach(func(k, v []byte) error {
-		if v == nil && b.Bucket(k) != nil {
-			return readAll(b.Bucket(k))
-		}
-		return nil
-	})
+func opening(path string, err error) error {
+	if errors.Is(err, bolterrors.ErrTimeout) {
+		return fmt.Errorf("journal %s: %w", path, ErrLocked)
+	}
+	if errors.As(err, new(*fs.PathError)) || errors.As(err, new(syscall.Errno)) || errors.Is(err, ErrUnusable) {
+		return fmt.Errorf("journal %s: %w", path, err)
+	}
+	return fmt.Errorf("journal %s: %w: %w", path, ErrUnusable, err) // what is in the file is not what bbolt writes
+}
+
+// SetAside moves a journal that is ErrUnusable away, for whoever wants to look at it, and over what was moved so before. It
+// gives the new path.
+func SetAside(path string) (string, error) {
+	away := path + ".unusable"
+	if err := os.Rename(path, away); err != nil {
+		return "", err
+	}
+	return away, syncDir(filepath.Dir(path))
 }
 
 func prepare(tx *bolt.Tx) error {
@@ -119,7 +124,7 @@ func prepare(tx *bolt.Tx) error {
 	case "":
 		return meta.Put([]byte("version"), []byte(version))
 	default:
-		return fmt.Errorf("it has version %s, this program writes %s; move it away, and offsite asks the targets what they hold", v, version)
+		return fmt.Errorf("%w: it has version %s, this program writes %s", ErrUnusable, v, version)
 	}
 }
 

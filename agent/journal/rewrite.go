@@ -1,0 +1,152 @@
+package journal
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"runtime/debug"
+	"syscall"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// rewrite puts a fresh copy in the place of the journal at path. A journal that cannot be read is ErrUnusable and stays as
+// it is; one that cannot be written, for lack of space, is used as it is.
+func rewrite(path string) error {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	old, err := openOld(path)
+	if err != nil {
+		return err
+	}
+	fresh := path + ".new"
+	if err := copyAll(old, fresh, info.Size()); err != nil {
+		os.Remove(fresh)
+		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+			return old.Close()
+		}
+		return errors.Join(fmt.Errorf("journal %s: %w", path, err), old.Close())
+	}
+	if err := os.Rename(fresh, path); err != nil { // while old still holds the lock of what was there
+		return errors.Join(err, old.Close())
+	}
+	return old.Close()
+}
+
+// openOld opens the journal for reading, and for this process alone.
+func openOld(path string) (db *bolt.DB, err error) {
+	alone, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer alone.Close()
+	if err := syscall.Flock(int(alone.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, fmt.Errorf("journal %s: %w", path, ErrLocked)
+	}
+	if err := syscall.Flock(int(alone.Fd()), syscall.LOCK_UN); err != nil {
+		return nil, err
+	}
+	err = guarded(func() error {
+		db, err = bolt.Open(path, 0o600, options(true))
+		return err
+	})
+	if err != nil {
+		return nil, opening(path, err)
+	}
+	return db, nil
+}
+
+// guarded turns what bbolt does with a torn page into ErrUnusable: it panics, or reads beyond the end of the file that it
+// has mapped.
+func guarded(do func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if damage := recover(); damage != nil {
+			err = fmt.Errorf("%w: it is damaged (%v)", ErrUnusable, damage)
+		}
+	}()
+	return do()
+}
+
+// copyAll copies what is in old into a new file, durably, and looks at each entry. There cannot be more bytes of them than
+// the old file has, unless its pages go round in a circle.
+func copyAll(old *bolt.DB, path string, size int64) (err error) {
+	os.Remove(path) // of a start that was cut off
+	fresh, err := bolt.Open(path, 0o600, options(false))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, fresh.Close()) }()
+	c := &copier{left: size}
+	return fresh.Update(func(to *bolt.Tx) error {
+		return guarded(func() error {
+			return old.View(func(from *bolt.Tx) error {
+				return from.ForEach(func(name []byte, b *bolt.Bucket) error {
+					copied, err := to.CreateBucket(name)
+					if err != nil {
+						return err
+					}
+					c.check = check(string(name))
+					return c.bucket(b, copied)
+				})
+			})
+		})
+	})
+}
+
+type copier struct {
+	left  int64
+	check func(v []byte) error // of the bucket that is being copied
+}
+
+func (c *copier) bucket(from, to *bolt.Bucket) error {
+	to.FillPercent = 0.9 // keys come in their order
+	return from.ForEach(func(k, v []byte) error {
+		if v == nil && from.Bucket(k) != nil {
+			within, err := to.CreateBucket(k)
+			if err != nil {
+				return err
+			}
+			return c.bucket(from.Bucket(k), within)
+		}
+		if c.left -= int64(len(k) + len(v)); c.left < 0 {
+			return fmt.Errorf("%w: it has no end", ErrUnusable)
+		}
+		if err := c.check(v); err != nil {
+			return fmt.Errorf("%w: entry %q is damaged: %w", ErrUnusable, k, err)
+		}
+		return to.Put(k, v)
+	})
+}
+
+// check is how the values of a bucket are looked at.
+func check(bucket string) func(v []byte) error {
+	var of func() any
+	switch bucket {
+	case string(bucketDumps):
+		of = func() any { return new(Dump) }
+	case string(bucketTargets):
+		of = func() any { return new(Place) }
+	case string(bucketVerdicts):
+		of = func() any { return new(Verdict) }
+	case string(bucketRemote):
+		of = func() any { return new([]string) }
+	case string(bucketDigests):
+		return func(v []byte) error {
+			if len(v) != 64 {
+				return fmt.Errorf("a digest has 64 bytes, not %d", len(v))
+			}
+			return nil
+		}
+	default:
+		return func([]byte) error { return nil }
+	}
+	return func(v []byte) error { return json.Unmarshal(v, of()) }
+}
