@@ -84,22 +84,12 @@ func (a *Agent) add(files []watch.File) error {
 
 // meet decides what a finished file is: a new dump, or (nil) one that the journal has already.
 func (a *Agent) meet(f watch.File) (*journal.Dump, error) {
-	file := journal.File(f.ID)
-	old, err := a.journal.ByFile(file)
-	if err != nil {
-		return nil, err
-	}
-	if old == nil {
-		if old, err = a.moved(f); err != nil {
-			return nil, err
-		}
-	}
-	if old != nil && !lost(old) {
-		same, err := a.sameContent(old, f)
+	for _, seen := range []func(watch.File) (*journal.Dump, error){a.sameFile, a.moved} {
+		old, err := seen(f)
 		if err != nil {
 			return nil, err
 		}
-		if same {
+		if old != nil && !lost(old) {
 			return a.refresh(old, f)
 		}
 	}
@@ -107,7 +97,7 @@ func (a *Agent) meet(f watch.File) (*journal.Dump, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.newDump(f.Path, file, id)
+	return a.newDump(f.Path, journal.File(f.ID), id)
 }
 
 // moved is the dump at this path in the journal, if the file has its size, time and content but another inode or device:
@@ -175,6 +165,19 @@ func lost(d *journal.Dump) bool {
 		}
 	}
 	return false
+}
+
+// sameFile is the dump in the journal with this inode, size and time, if it has this content: the inode may be another
+// file's now, of the same size and from the same moment.
+func (a *Agent) sameFile(f watch.File) (*journal.Dump, error) {
+	old, err := a.journal.ByFile(journal.File(f.ID))
+	if err != nil || old == nil {
+		return nil, err
+	}
+	if same, err := a.sameContent(old, f); err != nil || !same {
+		return nil, err
+	}
+	return old, nil
 }
 
 // sameContent says whether a file that the journal knows by inode, size and mtime still has the content of then. It

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -259,5 +260,53 @@ func TestATornJournalCostsNothing(t *testing.T) {
 	}
 	if asideCount < 10 {
 		t.Errorf("only %d of 30 were set aside", asideCount)
+	}
+}
+
+// A dump whose watched directory is not mounted is not lost: it waits.
+func TestAnUnmountedDirectoryLosesNothing(t *testing.T) {
+	h := newHost(t)
+	want := map[string][]byte{"db_20261122_030001.sql": h.write("db_20261122_030001.sql", 1000)}
+	down(h.b)
+	h.once()
+	disk := h.dumps + ".disk"
+	if err := os.Rename(h.dumps, disk); err != nil {
+		t.Fatal(err)
+	}
+	h.b.Fault(nil)
+	mountTmpfs(t, h.dumps) // the directory below the mount point, with another device number
+	s := h.once()
+	if s.Complete() || s.Targets[1].Lost > 0 || s.Targets[1].Failed != 1 || !strings.Contains(s.Targets[1].Err.Error(), "is it mounted?") {
+		t.Errorf("%+v", s)
+	}
+	unmount(t, h.dumps)
+	if err := os.Rename(disk, h.dumps); err != nil {
+		t.Fatal(err)
+	}
+	if s := h.once(); !s.Complete() {
+		t.Errorf("%+v", s)
+	}
+	h.check(h.b, want)
+}
+
+// mountTmpfs mounts an empty file system at path until unmount, or the end of the test.
+func mountTmpfs(t *testing.T, path string) {
+	t.Helper()
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("tmpfs", path, "tmpfs", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { syscall.Unmount(path, syscall.MNT_DETACH) })
+}
+
+func unmount(t *testing.T, path string) {
+	t.Helper()
+	if err := syscall.Unmount(path, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
 	}
 }

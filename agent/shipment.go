@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -122,7 +124,7 @@ func (a *Agent) openDump(d *journal.Dump) (*os.File, error) {
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		if f, err = a.openRenamed(d); err != nil {
-			return nil, fmt.Errorf("%w: %w", errVanished, err)
+			return nil, a.missing(d, err)
 		}
 	}
 	if err != nil {
@@ -133,6 +135,30 @@ func (a *Agent) openDump(d *journal.Dump) (*os.File, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+// missing decides what it means that a dump is not where it was, nor anywhere else. A watched directory that is gone, or is of
+// another file system and empty, is one that is not mounted: the dump is not lost, and waits. (With files in it, it is the
+// same one under another device number, as btrfs gives a new one with each mount.)
+func (a *Agent) missing(d *journal.Dump, err error) error {
+	for dir := filepath.Dir(d.Path); ; dir = filepath.Dir(dir) {
+		id, _, statErr := watch.Stat(dir)
+		entries, listErr := os.ReadDir(dir)
+		if statErr == nil && (id.Dev == d.File.Dev || listErr == nil && len(entries) > 0) {
+			return fmt.Errorf("%w: %w", errVanished, err)
+		}
+		if statErr == nil || !a.watched(dir) {
+			return &sourceFailure{fmt.Errorf("%w: the file system that held it is not there; is it mounted?", err)}
+		}
+	}
+}
+
+// watched says whether dir is a watched directory or below one.
+func (a *Agent) watched(dir string) bool {
+	return slices.ContainsFunc(a.Sources, func(s Source) bool {
+		rel, err := filepath.Rel(s.Path, dir)
+		return err == nil && filepath.IsLocal(rel)
+	})
 }
 
 // openRenamed opens a dump that was renamed while it waited, and follows it.

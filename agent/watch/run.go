@@ -136,11 +136,13 @@ func (w *Watcher) requeued() {
 type notifier struct {
 	w     *Watcher
 	fs    *fsnotify.Watcher
-	inode map[string]uint64 // of each watched directory
+	inode map[string]place // of each watched directory
 }
 
+type place struct{ dev, ino uint64 }
+
 func newNotifier(w *Watcher) (*notifier, error) {
-	n := &notifier{w: w, inode: map[string]uint64{}}
+	n := &notifier{w: w, inode: map[string]place{}}
 	watcher, err := fsnotify.NewBufferedWatcher(4096)
 	if errors.Is(err, syscall.EMFILE) {
 		w.log.Warn("no more inotify instances: raise the sysctl fs.inotify.max_user_instances; scanning instead", "err", err)
@@ -179,17 +181,18 @@ func (n *notifier) add(path string) {
 	if err != nil {
 		return
 	}
-	ino := idOf(info).Ino
-	if n.inode[path] == ino {
+	id := idOf(info)
+	now := place{id.Dev, id.Ino}
+	if n.inode[path] == now {
 		return
 	}
-	if n.inode[path] != 0 {
+	if n.inode[path] != (place{}) {
 		n.fs.Remove(path) // of the directory that was replaced; it may be gone already
 	}
 	err = n.fs.Add(path)
 	switch {
 	case err == nil:
-		n.inode[path] = ino
+		n.inode[path] = now
 	case errors.Is(err, syscall.ENOSPC):
 		n.w.once("max_user_watches", n.w.log.Warn, "no more inotify watches: raise the sysctl fs.inotify.max_user_watches; scanning instead", "dir", path)
 	default:
