@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -188,6 +189,7 @@ func (a *Agent) resume() error {
 		}
 		open = append(open, fresh)
 	}
+	slices.SortFunc(open, func(a, b *journal.Dump) int { return cmp.Or(a.Found.Compare(b.Found), a.Taken.Compare(b.Taken)) })
 	for _, d := range open {
 		a.held.hold(d)
 		a.newest.note(d)

@@ -11,6 +11,7 @@ import (
 type queue struct {
 	mu      sync.Mutex
 	waiting []string             // ids, in order
+	queued  map[string]struct{}  // those that wait
 	busy    map[string]struct{}  // taken, and not done yet
 	resting map[string]time.Time // ids that wait until then by themselves
 	until   time.Time            // nothing is taken before
@@ -18,29 +19,48 @@ type queue struct {
 }
 
 func newQueue() *queue {
-	return &queue{busy: map[string]struct{}{}, resting: map[string]time.Time{}, changed: make(chan struct{})}
+	return &queue{queued: map[string]struct{}{}, busy: map[string]struct{}{}, resting: map[string]time.Time{}, changed: make(chan struct{})}
 }
 
 // push adds a dump at the end, unless it is there or in hand.
 func (q *queue) push(id string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if _, ok := q.busy[id]; ok || slices.Contains(q.waiting, id) {
+	_, busy := q.busy[id]
+	_, queued := q.queued[id]
+	if busy || queued {
 		return
 	}
 	delete(q.resting, id)
-	q.waiting = append(q.waiting, id)
+	q.enqueue(id)
 	q.wake()
 }
 
-// take waits for the next dump. With drain it returns "" when nothing waits and nothing is in hand.
-func (q *queue) take(ctx context.Context, now func() time.Time, drain bool) (string, error) {
+// enqueue adds an id at the end. The caller holds the lock.
+func (q *queue) enqueue(id string) {
+	q.waiting = append(q.waiting, id)
+	q.queued[id] = struct{}{}
+}
+
+// dequeue takes one out at an end. The caller holds the lock.
+func (q *queue) dequeue(newest bool) (id string) {
+	if newest {
+		id, q.waiting = q.waiting[len(q.waiting)-1], q.waiting[:len(q.waiting)-1]
+	} else {
+		id, q.waiting = q.waiting[0], q.waiting[1:]
+	}
+	delete(q.queued, id)
+	return id
+}
+
+// take waits for the next dump, or for the newest: so that after an outage of a week the dump of today does not wait for
+// all others. With drain it returns "" when nothing waits and nothing is in hand.
+func (q *queue) take(ctx context.Context, now func() time.Time, newest, drain bool) (string, error) {
 	for {
 		q.mu.Lock()
 		changed, pause := q.changed, q.rested(now())
 		if len(q.waiting) > 0 && pause <= 0 {
-			id := q.waiting[0]
-			q.waiting = q.waiting[1:]
+			id := q.dequeue(newest)
 			q.busy[id] = struct{}{}
 			q.mu.Unlock()
 			return id, nil
@@ -63,7 +83,7 @@ func (q *queue) rested(now time.Time) time.Duration {
 	for id, until := range q.resting {
 		if rest := until.Sub(now); rest <= 0 {
 			delete(q.resting, id)
-			q.waiting = append(q.waiting, id)
+			q.enqueue(id)
 		} else if len(q.waiting) == 0 && (pause <= 0 || rest < pause) {
 			pause = rest
 		}
@@ -102,6 +122,7 @@ func (q *queue) back(id string, until time.Time) {
 	defer q.mu.Unlock()
 	delete(q.busy, id)
 	q.waiting = slices.Insert(q.waiting, 0, id)
+	q.queued[id] = struct{}{}
 	if until.After(q.until) {
 		q.until = until
 	}

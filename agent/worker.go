@@ -70,8 +70,8 @@ func (w *worker) run(ctx context.Context, tries int) error {
 		return giveUp(err)
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	for range transfers {
-		group.Go(func() error { return w.serve(ctx, tries) })
+	for n := range transfers {
+		group.Go(func() error { return w.serve(ctx, tries, n == 0) })
 	}
 	return giveUp(group.Wait())
 }
@@ -86,9 +86,10 @@ func giveUp(err error) error {
 // errGivenUp ends the transfers to a target that has failed too often for Once.
 var errGivenUp = errors.New("given up")
 
-func (w *worker) serve(ctx context.Context, tries int) error {
+// serve ships one dump after the other: the first found first, or the newest.
+func (w *worker) serve(ctx context.Context, tries int, newest bool) error {
 	for {
-		id, err := w.queue.take(ctx, w.agent.Now, tries > 0)
+		id, err := w.queue.take(ctx, w.agent.Now, newest, tries > 0)
 		if err != nil || id == "" {
 			return err
 		}
