@@ -10,7 +10,7 @@ FETCH       := timeout 600
 
 export OFFSITE_TEST_BIN := $(BIN)
 
-.PHONY: help build demo test lint servers packages bench fuzz clean
+.PHONY: help build demo test lint servers packages faults bench fuzz clean
 help: ## what can be made
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
 
@@ -29,12 +29,13 @@ lint: $(BIN)/staticcheck ## gofmt, vet, staticcheck
 	go vet $(PKGS)
 	$(BIN)/staticcheck $(PKGS)
 
-servers: $(BIN)/age $(BIN)/minio $(BIN)/versitygw ## stock age, and the real servers that the tests talk to
+servers: $(BIN)/age $(BIN)/minio $(BIN)/versitygw $(BIN)/toxiproxy ## stock age, and the real servers that the tests talk to
 
 # Each tool is a module of its own, so that none of its dependencies reaches go.mod or another tool.
 $(BIN)/age: PKG := filippo.io/age/cmd/age
 $(BIN)/minio: PKG := github.com/minio/minio
 $(BIN)/versitygw: PKG := github.com/versity/versitygw/cmd/versitygw
+$(BIN)/toxiproxy: PKG := github.com/Shopify/toxiproxy/v2/cmd/server
 $(BIN)/staticcheck: PKG := honnef.co/go/tools/cmd/staticcheck
 $(BIN)/%: test/tools/%/go.sum
 	@mkdir -p $(BIN)
@@ -52,6 +53,9 @@ packages: ## Debian's packages that the tests need, if they are missing
 		(timeout 300 apt-get update || timeout 300 apt-get update) >/dev/null; \
 		DEBIAN_FRONTEND=noninteractive $(FETCH) apt-get install -y --no-install-recommends $$missing >/dev/null; \
 	fi
+
+faults: servers packages ## hundreds of faults and kills on real servers (OFFSITE_FAULT_CYCLES, 300 unless set)
+	OFFSITE_FAULT_CYCLES=$${OFFSITE_FAULT_CYCLES:-300} go test -count 1 -timeout 90m -v ./test/faults
 
 bench: ## benchmarks of the parts
 	go test -run '^$$' -bench . -benchmem $(PKGS)

@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -20,6 +19,7 @@ import (
 
 // OpenSSH is a running sshd with two users, both with the same key and password.
 type OpenSSH struct {
+	*Process
 	Host string
 	Port int
 	// User sees the whole machine and logs in to Data; Chrooted may do SFTP only, and sees Data as /data.
@@ -88,7 +88,9 @@ mount -t tmpfs -o mode=755 tmpfs /run
 mkdir /run/sshd
 exec /usr/sbin/sshd -D -e -f "$3"
 `, 0o644)
-	run(t, exec.Command("unshare", "--mount", "--propagation", "private", "sh", script, dir, data, config), func() bool {
+	s.Process = run(t, func() *exec.Cmd {
+		return exec.Command("unshare", "--mount", "--propagation", "private", "sh", script, dir, data, config)
+	}, func() bool {
 		c, err := net.DialTimeout("tcp", address, time.Second)
 		if err != nil {
 			return false
@@ -122,7 +124,7 @@ func StartSSHAgent(t testing.TB, keyFile string) string {
 	t.Helper()
 	socket := filepath.Join(t.TempDir(), "agent")
 	var conn net.Conn
-	run(t, exec.Command("ssh-agent", "-D", "-a", socket), func() (up bool) {
+	run(t, func() *exec.Cmd { return exec.Command("ssh-agent", "-D", "-a", socket) }, func() (up bool) {
 		var err error
 		conn, err = net.Dial("unix", socket)
 		return err == nil
@@ -140,35 +142,4 @@ func StartSSHAgent(t testing.TB, keyFile string) string {
 		t.Fatal(err)
 	}
 	return socket
-}
-
-// run runs a server until the test ends, and waits until it is up.
-func run(t testing.TB, cmd *exec.Cmd, up func() bool) {
-	t.Helper()
-	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd.Stdout, cmd.Stderr = log, log
-	if cmd.SysProcAttr == nil {
-		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-		log.Close()
-		if t.Failed() {
-			said, _ := os.ReadFile(log.Name())
-			t.Logf("%s:\n%s", cmd.Path, said[max(0, len(said)-2000):])
-		}
-	})
-	for deadline := time.Now().Add(time.Minute); !up(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			said, _ := os.ReadFile(log.Name())
-			t.Fatalf("%s did not start:\n%s", cmd.Path, said)
-		}
-	}
 }

@@ -39,9 +39,11 @@ func StartPostgres(t testing.TB) *Postgres {
 	if out, err := initdb.CombinedOutput(); err != nil {
 		t.Fatalf("initdb: %v: %s", err, out)
 	}
-	server := exec.Command(filepath.Join(p.bin, "postgres"), "-D", filepath.Join(dir, "data"), "-k", dir, "-c", "listen_addresses=", "-c", "fsync=off", "-c", "full_page_writes=off")
-	server.SysProcAttr, server.Dir = as, dir
-	run(t, server, func() bool {
+	run(t, func() *exec.Cmd {
+		server := exec.Command(filepath.Join(p.bin, "postgres"), "-D", filepath.Join(dir, "data"), "-k", dir, "-c", "listen_addresses=", "-c", "fsync=off", "-c", "full_page_writes=off")
+		server.SysProcAttr, server.Dir = as, dir
+		return server
+	}, func() bool {
 		return p.command("pg_isready", "-q").Run() == nil
 	})
 	return p

@@ -27,6 +27,7 @@ import (
 
 // S3 is a running S3 server.
 type S3 struct {
+	*Process
 	// Endpoint is its URL, and Bucket a directory of that name where MinIO and versitygw take directories for buckets.
 	Endpoint, Bucket, AccessKey, SecretKey string
 	// CAFile is the certificate of a server with TLS.
@@ -52,9 +53,11 @@ func MinIO(t testing.TB, withTLS bool) *S3 {
 	}
 	address := freePort(t)
 	s.Endpoint = scheme + "://" + address
-	cmd := exec.Command(Binary(t, "minio"), "server", data, "--certs-dir", certs, "--address", address)
-	cmd.Env = append(os.Environ(), "MINIO_ROOT_USER="+accessKey, "MINIO_ROOT_PASSWORD="+secretKey, "MINIO_UPDATE=off", "MINIO_CALLHOME_ENABLE=off", "MINIO_BROWSER=off")
-	start(t, cmd, s, "/minio/health/ready")
+	start(t, func() *exec.Cmd {
+		cmd := exec.Command(Binary(t, "minio"), "server", data, "--certs-dir", certs, "--address", address)
+		cmd.Env = append(os.Environ(), "MINIO_ROOT_USER="+accessKey, "MINIO_ROOT_PASSWORD="+secretKey, "MINIO_UPDATE=off", "MINIO_CALLHOME_ENABLE=off", "MINIO_BROWSER=off")
+		return cmd
+	}, s, "/minio/health/ready")
 	return s
 }
 
@@ -65,9 +68,11 @@ func VersityGW(t testing.TB) *S3 {
 	s := newS3(t, data)
 	address := freePort(t)
 	s.Endpoint = "http://" + address
-	cmd := exec.Command(Binary(t, "versitygw"), "--port", address, "--iam-dir", iam, "--health", "/health", "--quiet", "posix", "--versioning-dir", versions, data)
-	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+accessKey, "ROOT_SECRET_KEY="+secretKey)
-	start(t, cmd, s, "/health")
+	start(t, func() *exec.Cmd {
+		cmd := exec.Command(Binary(t, "versitygw"), "--port", address, "--iam-dir", iam, "--health", "/health", "--quiet", "posix", "--versioning-dir", versions, data)
+		cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+accessKey, "ROOT_SECRET_KEY="+secretKey)
+		return cmd
+	}, s, "/health")
 	return s
 }
 
@@ -141,11 +146,11 @@ func freePort(t testing.TB) string {
 
 // start runs the server until the test ends, and waits until it answers, and knows who its users are: MinIO says that
 // it is ready before it does.
-func start(t testing.TB, cmd *exec.Cmd, s *S3, health string) {
+func start(t testing.TB, make func() *exec.Cmd, s *S3, health string) {
 	t.Helper()
 	transport := &http.Transport{DisableKeepAlives: true, TLSClientConfig: roots(t, s.CAFile)}
 	client := &http.Client{Timeout: time.Second, Transport: transport}
-	run(t, cmd, func() bool {
+	s.Process = run(t, make, func() bool {
 		answer, err := client.Get(s.Endpoint + health)
 		if err != nil {
 			return false

@@ -1,0 +1,64 @@
+package servers
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Process is a server's, which a test may kill and start again.
+type Process struct {
+	t    testing.TB
+	make func() *exec.Cmd
+	up   func() bool
+	cmd  *exec.Cmd
+	log  *os.File
+}
+
+// run runs a server until the test ends, and waits until it is up.
+func run(t testing.TB, make func() *exec.Cmd, up func() bool) *Process {
+	t.Helper()
+	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &Process{t: t, make: make, up: up, log: log}
+	t.Cleanup(func() {
+		p.Kill()
+		log.Close()
+		if t.Failed() {
+			said, _ := os.ReadFile(log.Name())
+			t.Logf("%s:\n%s", p.cmd.Path, said[max(0, len(said)-2000):])
+		}
+	})
+	p.Start()
+	return p
+}
+
+// Start starts the server, with what it had stored when it was killed, and waits until it is up.
+func (p *Process) Start() {
+	p.t.Helper()
+	p.cmd = p.make()
+	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
+	if p.cmd.SysProcAttr == nil {
+		p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	}
+	if err := p.cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	for deadline := time.Now().Add(time.Minute); !p.up(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			said, _ := os.ReadFile(p.log.Name())
+			p.t.Fatalf("%s did not start:\n%s", p.cmd.Path, said)
+		}
+	}
+}
+
+// Kill kills the server at once, as a power cut would.
+func (p *Process) Kill() {
+	p.cmd.Process.Kill()
+	p.cmd.Wait()
+}
