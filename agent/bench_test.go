@@ -6,6 +6,7 @@ import (
 	"io"
 	"iter"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"offsite/agent/journal"
 	"offsite/agent/retention"
 	"offsite/agent/vault"
+	"offsite/agent/watch"
 	"offsite/providers"
 )
 
@@ -102,4 +104,46 @@ func crowdWorker(b *testing.B, target crowd) *worker {
 		b.Fatal(err)
 	}
 	return w
+}
+
+// BenchmarkFirstScan looks through a directory of 100,000 dumps that the journal knows, as every start does.
+func BenchmarkFirstScan(b *testing.B) {
+	dir, state := b.TempDir(), b.TempDir()
+	a := &Agent{Options: Options{Host: "db-server", Zone: time.UTC, Now: time.Now, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Targets: []Target{{Name: "nas"}}}}
+	j, err := journal.Open(filepath.Join(state, "journal.db"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { j.Close() })
+	a.journal = j
+	var dumps []*journal.Dump
+	for i := range 100_000 {
+		path := filepath.Join(dir, fmt.Sprintf("db%03d_%s_030000.sql.gz", i%100, time.Date(2024, 1, 1+i/100, 0, 0, 0, 0, time.UTC).Format("20060102")))
+		if err := os.WriteFile(path, []byte("x"), 0o600); err != nil {
+			b.Fatal(err)
+		}
+		id, _, err := watch.Stat(path)
+		if err != nil {
+			b.Fatal(err)
+		}
+		dumps = append(dumps, &journal.Dump{
+			ID: fmt.Sprintf("%08x", i), Path: path, File: journal.File(id), Series: "db", Name: filepath.Base(path), Zone: "UTC", TakenFrom: "name",
+			Object:  "db-server/db/20240101T030000Z_00000000_" + filepath.Base(path) + ".age",
+			Targets: map[string]journal.Delivery{"nas": {State: journal.Declined, At: time.Now(), Policy: "min_keep 3, daily 7, weekly 4, monthly 12, yearly forever, UTC"}},
+		})
+	}
+	for len(dumps) > 0 {
+		n := min(len(dumps), 10_000)
+		if err := j.Add(dumps[:n]...); err != nil {
+			b.Fatal(err)
+		}
+		dumps = dumps[n:]
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		w := watch.New([]watch.Dir{{Path: dir}}, watch.Options{Log: a.Log, Known: a.known})
+		if _, err := w.Scan(b.Context(), func(_ context.Context, f watch.File) error { return fmt.Errorf("%s is not known", f.Path) }); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

@@ -145,16 +145,12 @@ func (a *Agent) name(d *journal.Dump) error {
 
 // known spares the watcher the work on files that the journal has, unchanged and with every target.
 func (a *Agent) known(path string, id watch.FileID) bool {
-	d, err := a.journal.ByFile(journal.File(id))
-	if err != nil || d == nil || d.Path != path || d.File != journal.File(id) || lost(d) {
-		return false
-	}
+	var names []string
 	for _, t := range a.Targets {
-		if _, ok := d.Targets[t.Name]; !ok {
-			return false
-		}
+		names = append(names, t.Name)
 	}
-	return true
+	is, err := a.journal.Settled(journal.File(id), path, names)
+	return err == nil && is
 }
 
 // lost says whether some target will never get the dump from the version in the journal.

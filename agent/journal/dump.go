@@ -1,9 +1,12 @@
 package journal
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -101,7 +104,7 @@ func (j *Journal) Add(dumps ...*Dump) error {
 			if err := save(tx, d); err != nil {
 				return err
 			}
-			if err := tx.Bucket(bucketFiles).Put(d.File.key(), []byte(d.ID)); err != nil {
+			if err := tx.Bucket(bucketFiles).Put(d.File.key(), fileValue(d)); err != nil {
 				return err
 			}
 			if err := tx.Bucket(bucketPaths).Put([]byte(d.Path), []byte(d.ID)); err != nil {
@@ -130,7 +133,52 @@ func save(tx *bolt.Tx, d *Dump) error {
 			}
 		}
 	}
+	if files := tx.Bucket(bucketFiles); string(idOf(files.Get(d.File.key()))) == d.ID {
+		if err := files.Put(d.File.key(), fileValue(d)); err != nil {
+			return err
+		}
+	}
 	return put(tx.Bucket(bucketDumps), id, d)
+}
+
+// fileValue is the dump's id, and what Settled compares, unless it was lost and what is there now is another version.
+func fileValue(d *Dump) []byte {
+	var targets []string
+	for name, t := range d.Targets {
+		if t.State == Lost {
+			return []byte(d.ID)
+		}
+		targets = append(targets, name)
+	}
+	return append([]byte(d.ID), settled(d.File, d.Path, targets)...)
+}
+
+// settled stands for a file, its path, and the targets of which the journal knows what is with it.
+func settled(f File, path string, targets []string) []byte {
+	targets = slices.Clone(targets)
+	slices.Sort(targets)
+	h := sha256.New()
+	h.Write(f.key())
+	binary.Write(h, binary.BigEndian, f.CTime)
+	for _, s := range append(targets, path) {
+		fmt.Fprintf(h, "%d %s", len(s), s)
+	}
+	return h.Sum(nil)[:16]
+}
+
+// idOf is the id in a value of bucketFiles.
+func idOf(v []byte) []byte { return v[:min(8, len(v))] }
+
+// Settled says whether this file is a dump at this path, unchanged in every way, of which exactly these targets have it, are
+// owed it or do not want it. It is quick; that it is not settled may only mean that somebody has to look closer.
+func (j *Journal) Settled(f File, path string, targets []string) (is bool, err error) {
+	want := settled(f, path, targets)
+	err = j.db.View(func(tx *bolt.Tx) error {
+		v := tx.Bucket(bucketFiles).Get(f.key())
+		is = len(v) > 8 && bytes.Equal(v[8:], want)
+		return nil
+	})
+	return is, err
 }
 
 // Update changes one dump in one transaction, and gives back what it is now. Concurrent updates share an fdatasync.
@@ -160,7 +208,7 @@ func (j *Journal) Update(id string, change func(*Dump)) (*Dump, error) {
 
 func move(tx *bolt.Tx, oldFile File, oldPath string, d *Dump) error {
 	files, paths := tx.Bucket(bucketFiles), tx.Bucket(bucketPaths)
-	if string(files.Get(oldFile.key())) == d.ID {
+	if string(idOf(files.Get(oldFile.key()))) == d.ID {
 		if err := files.Delete(oldFile.key()); err != nil {
 			return err
 		}
@@ -170,7 +218,7 @@ func move(tx *bolt.Tx, oldFile File, oldPath string, d *Dump) error {
 			return err
 		}
 	}
-	if err := files.Put(d.File.key(), []byte(d.ID)); err != nil {
+	if err := files.Put(d.File.key(), fileValue(d)); err != nil {
 		return err
 	}
 	return paths.Put([]byte(d.Path), []byte(d.ID))
@@ -227,8 +275,8 @@ func (j *Journal) ByPath(path string) (*Dump, error) { return j.by(bucketPaths, 
 func (j *Journal) by(index, key []byte) (*Dump, error) {
 	var d *Dump
 	err := j.db.View(func(tx *bolt.Tx) error {
-		id := tx.Bucket(index).Get(key)
-		if id == nil {
+		id := idOf(tx.Bucket(index).Get(key))
+		if len(id) == 0 {
 			return nil
 		}
 		d = new(Dump)

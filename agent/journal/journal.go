@@ -5,7 +5,8 @@
 //	meta      "version": the version of this layout
 //	dumps     id of the dump's sealing, 8 hex digits -> Dump, JSON
 //	digests   id -> bucket: block number, 8 bytes big-endian -> 64 bytes, crypto.Digest
-//	files     device, inode, size, mtime, 32 bytes -> id of the newest dump with them
+//	files     device, inode, size, mtime, 32 bytes -> id of the newest dump with them, and 16 bytes
+//	          more for Settled
 //	paths     path -> id of the newest dump there
 //	open      id -> nothing: dumps that some target still lacks
 //	targets   name -> Place, JSON: where the target was when the journal last knew
@@ -64,19 +65,28 @@ var ErrUnusable = errors.New("the journal cannot be used")
 
 // Journal is one open journal. It may be used concurrently.
 type Journal struct {
-	db *bolt.DB
+	db   *bolt.DB
+	path string
 }
 
 // Open opens the journal file, or makes an empty one, in a directory that exists. It waits for nobody: a journal in
 // use is ErrLocked. Close it.
 //
-// What is there is read as a whole and written anew beside it: damage is met here, where it can be caught, and not in the
-// middle of a delivery (bbolt trusts its pages; a torn one is a panic), and no old page keeps a key that was erased.
+// A journal that was not closed is read as a whole and written anew: damage is met here, where it can be caught, and not as a
+// crash in the middle of a delivery, for bbolt trusts its pages; and a crash by such damage is mended by the next start.
 func Open(path string) (*Journal, error) {
-	if err := rewrite(path); err != nil {
+	closed, err := wasClosed(path)
+	if err == nil && !closed {
+		err = rewrite(path)
+	}
+	if err != nil {
 		return nil, err
 	}
-	db, err := bolt.Open(path, 0o600, options(false))
+	var db *bolt.DB
+	err = guarded(func() (err error) {
+		db, err = bolt.Open(path, 0o600, options(false))
+		return err
+	})
 	if err != nil {
 		return nil, opening(path, err)
 	}
@@ -84,7 +94,7 @@ func Open(path string) (*Journal, error) {
 	if err := db.Update(prepare); err != nil {
 		return nil, errors.Join(fmt.Errorf("journal %s: %w", path, err), db.Close())
 	}
-	return &Journal{db}, syncDir(filepath.Dir(path))
+	return &Journal{db, path}, syncDir(filepath.Dir(path))
 }
 
 func options(readOnly bool) *bolt.Options {
@@ -139,7 +149,12 @@ func syncDir(path string) error {
 }
 
 // Close ends all use. Calls under way finish first.
-func (j *Journal) Close() error { return j.db.Close() }
+func (j *Journal) Close() error {
+	if err := j.db.Close(); err != nil {
+		return err
+	}
+	return markClosed(j.path)
+}
 
 // File is what the system says of a file, as far as it tells one version of a dump from another.
 type File struct {

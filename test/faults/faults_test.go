@@ -63,7 +63,10 @@ func (w *world) round(r *rand.Rand) {
 			w.check(c)
 		}
 	}
-	w.t.Logf("%d kills, %d dumps, %d contents, at most %d runs more, faults %v", w.killed, c.n, len(c.complete), w.tried, names)
+	w.t.Logf("%d kills, %d dumps, %d contents, at most %d runs more, %d late uploads, faults %v", w.killed, c.n, len(c.complete), w.tried, len(w.late), names)
+	if len(w.late) > w.killed {
+		w.t.Errorf("more than a late upload for each kill: %v", w.late)
+	}
 	if w.t.Failed() {
 		said, _ := os.ReadFile(w.log.Name())
 		w.t.Logf("%s", tail(said))

@@ -32,6 +32,7 @@ type world struct {
 	log                 *os.File
 	nasMounted          bool
 	sealed              map[string]string // header and nonce of each object ever seen -> SHA-256 of all of it
+	late                map[string]bool   // data without a manifest
 	killed, once, tried int
 }
 
@@ -43,7 +44,7 @@ func newWorld(t *testing.T, program string) *world {
 	dir := t.TempDir()
 	w := &world{
 		t: t, dir: dir, program: program, dumps: filepath.Join(dir, "dumps"), nas: filepath.Join(dir, "nas"), state: filepath.Join(dir, "state"),
-		identity: filepath.Join(dir, "id.txt"), sealed: map[string]string{},
+		identity: filepath.Join(dir, "id.txt"), sealed: map[string]string{}, late: map[string]bool{},
 	}
 	for _, d := range []string{w.dumps, w.state, w.nas} {
 		if err := os.Mkdir(d, 0o755); err != nil {
