@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"sync/atomic"
 	"time"
 
 	"offsite/agent/journal"
@@ -44,7 +45,8 @@ func (w *worker) deliver(ctx context.Context, s *shipment) error {
 			return err
 		}
 	}
-	if err := w.put(ctx, s, again); err != nil {
+	sent, err := w.put(ctx, s, again)
+	if err != nil {
 		return err
 	}
 	manifest, fingerprint, err := s.complete(ctx)
@@ -62,7 +64,7 @@ func (w *worker) deliver(ctx context.Context, s *shipment) error {
 		return err
 	}
 	took := w.agent.Now().Sub(begin)
-	w.log.Info("delivered", "dump", s.dump.Path, "object", s.name.String(), "bytes", s.sealing.Size(), "took", took.Round(time.Millisecond))
+	w.log.Info("delivered", "dump", s.dump.Path, "object", s.name.String(), "bytes", s.sealing.Size(), "sent", sent, "took", took.Round(time.Millisecond))
 	return nil
 }
 
@@ -93,22 +95,26 @@ func (w *worker) committed(ctx context.Context, s *shipment) (bool, error) {
 	return true, w.record(s.dump, m.Object, m.Fingerprint)
 }
 
-func (w *worker) put(ctx context.Context, s *shipment, again bool) error {
+// put brings the data, and gives the number of bytes that it had to send for that.
+func (w *worker) put(ctx context.Context, s *shipment, again bool) (int64, error) {
 	if again {
 		whole, err := w.vault.HasData(ctx, s.name, s.sealing.Size())
 		if whole || err != nil && !mayNotLook(err) {
-			return err
+			return 0, err
 		}
 		w.log.Info("was begun before: sends what the target lacks", "dump", s.dump.Path, "object", s.name.String())
 	}
+	var sent atomic.Int64
 	src := &source{shipment: s, share: w.share, limiter: w.limiter, sent: func(n int64) {
+		sent.Add(n)
 		w.agent.Observer.Sent(w.target.Name, s.dump.Name, n)
 	}}
 	locked, err := w.firstLock(ctx, s.name.Series, s.name.Taken)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	return w.vault.Put(ctx, s.name, src, locked)
+	err = w.vault.Put(ctx, s.name, src, locked)
+	return sent.Load(), err
 }
 
 // mayNotLook: credentials that may only write are a good idea. Then what may be there is sent again.

@@ -86,36 +86,42 @@ func (w *world) bucket(s *servers.S3) map[string][]byte {
 // check compares every target with the disk.
 func (w *world) check(c *cron) {
 	w.t.Helper()
-	disk := c.onDisk()
 	for _, target := range targets {
-		held := map[[32]byte][]string{} // the dumps' contents -> objects
-		all := w.objects(target)
-		for name, b := range all {
-			if object, isManifest := strings.CutSuffix(name, ".manifest"); isManifest {
-				if _, there := all[object]; !there {
-					w.t.Errorf("%s: %s has no data", target, name)
-				}
-				continue
+		w.checkOn(target, c)
+	}
+}
+
+// checkOn compares one target with the disk.
+func (w *world) checkOn(target string, c *cron) {
+	w.t.Helper()
+	disk := c.onDisk()
+	held := map[[32]byte][]string{} // the dumps' contents -> objects
+	all := w.objects(target)
+	for name, b := range all {
+		if object, isManifest := strings.CutSuffix(name, ".manifest"); isManifest {
+			if _, there := all[object]; !there {
+				w.t.Errorf("%s: %s has no data", target, name)
 			}
-			if all[name+".manifest"] == nil {
-				// An unfinished upload, by docs/format.md, and no backup: a request of an agent that was killed may arrive
-				// long after that, when a way that was slow is quick again. The agent sweeps it after a week.
-				w.late[target+"/"+name] = true
-				continue
-			}
-			if sum, ok := w.backup(target, name, b, all[name+".manifest"]); ok {
-				held[sum] = append(held[sum], name)
-			}
+			continue
 		}
-		for sum, objects := range held {
-			if c.complete[sum] == "" {
-				w.t.Errorf("%s: %s holds what never was a whole dump", target, objects)
-			}
+		if all[name+".manifest"] == nil {
+			// An unfinished upload, by docs/format.md, and no backup: a request of an agent that was killed may arrive
+			// long after that, when a way that was slow is quick again. The agent sweeps it after a week.
+			w.late[target+"/"+name] = true
+			continue
 		}
-		for sum, path := range disk {
-			if n := len(held[sum]); n != 1 {
-				w.t.Errorf("%s: %s is there %d times: %q", target, filepath.Base(path), n, held[sum])
-			}
+		if sum, ok := w.backup(target, name, b, all[name+".manifest"]); ok {
+			held[sum] = append(held[sum], name)
+		}
+	}
+	for sum, objects := range held {
+		if c.complete[sum] == "" {
+			w.t.Errorf("%s: %s holds what never was a whole dump", target, objects)
+		}
+	}
+	for sum, path := range disk {
+		if n := len(held[sum]); n != 1 {
+			w.t.Errorf("%s: %s is there %d times: %q", target, filepath.Base(path), n, held[sum])
 		}
 	}
 }

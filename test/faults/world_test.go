@@ -86,9 +86,14 @@ func (w *world) configure() {
 	keys := "access_key_file=" + access + "&secret_key_file=" + secret + "&idle_timeout=3s"
 	place := func(h *httpFaults) string { return "s3+" + h.url + "/backups/db?" + keys }
 	sftp := fmt.Sprintf("sftp://%s@%s/db?key_file=%s&idle_timeout=3s", w.ssh.User, w.toSSH.Address, w.ssh.KeyFile)
-	out, err := w.command(w.t.Context(), "init", "--yes", "--host", "db-server", "--zone", "UTC", "--state", w.state, "--watch", w.dumps,
-		"--target", "nas="+w.nas, "--target", "minio="+place(w.atMinIO), "--target", "versity="+place(w.atVersity), "--target", "shore="+sftp).CombinedOutput()
-	if err != nil {
+	w.prepare("--target", "nas="+w.nas, "--target", "minio="+place(w.atMinIO), "--target", "versity="+place(w.atVersity), "--target", "shore="+sftp)
+}
+
+// prepare runs init for these targets.
+func (w *world) prepare(targets ...string) {
+	w.t.Helper()
+	args := append([]string{"init", "--yes", "--host", "db-server", "--zone", "UTC", "--state", w.state, "--watch", w.dumps}, targets...)
+	if out, err := w.command(w.t.Context(), args...).CombinedOutput(); err != nil {
 		w.t.Fatalf("%v: %s", err, out)
 	}
 	path := filepath.Join(w.dir, "offsite.yaml")
@@ -98,6 +103,9 @@ func (w *world) configure() {
 	}
 	// Versity is reached by the AWS SDK, so that both clients are in the game.
 	text = regexp.MustCompile(`(?s)(  versity:\n    )minio:(.*?endpoint: [^\n]*\n)`).ReplaceAll(text, []byte("${1}s3:${2}      path_style: true\n"))
+	if bytes.Contains(text, []byte("  versity:\n")) && !bytes.Contains(text, []byte("\n    s3:\n")) {
+		w.t.Fatalf("versity is not reached by the SDK:\n%s", text)
+	}
 	text = regexp.MustCompile(`(?m)^keep:.*$`).ReplaceAll(text, []byte("keep: {last: forever}\nblock_size: 8MiB\nmemory: 64MiB"))
 	text = bytes.Replace(text, []byte("  - path: "), []byte("  - settle: 200ms\n    path: "), 1)
 	if err := os.WriteFile(path, text, 0o600); err != nil {
