@@ -89,7 +89,7 @@ func (a *Agent) meet(f watch.File) (*journal.Dump, error) {
 		if err != nil {
 			return nil, err
 		}
-		if old != nil && !lost(old) {
+		if old != nil && (!lost(old) || delivered(old) && !old.Open()) {
 			return a.refresh(old, f)
 		}
 	}
@@ -163,6 +163,16 @@ func lost(d *journal.Dump) bool {
 	return false
 }
 
+// delivered says whether some target has the dump.
+func delivered(d *journal.Dump) bool {
+	for _, t := range d.Targets {
+		if t.State == journal.Delivered {
+			return true
+		}
+	}
+	return false
+}
+
 // sameFile is the dump in the journal with this inode, size and time, if it has this content: the inode may be another
 // file's now, of the same size and from the same moment.
 func (a *Agent) sameFile(f watch.File) (*journal.Dump, error) {
@@ -207,12 +217,13 @@ func (a *Agent) fingerprint(r io.Reader) (sum [32]byte, err error) {
 	return a.Signer.MAC("dump", h.Sum(nil)), nil
 }
 
-// refresh follows a known dump to a new path or ctime, and owes it to targets that were added since. Once the keys of
+// refresh follows a known dump to a new path or ctime, and owes it to targets that were added since, or for which it was
+// lost. Once the keys of
 // its sealing are erased that takes a new sealing, under a new name: then the result is a new dump, else nil.
 func (a *Agent) refresh(old *journal.Dump, f watch.File) (*journal.Dump, error) {
 	lacking := map[string]journal.Delivery{}
 	for _, t := range a.Targets {
-		if _, ok := old.Targets[t.Name]; !ok {
+		if was, ok := old.Targets[t.Name]; !ok || was.State == journal.Lost {
 			lacking[t.Name] = journal.Delivery{State: journal.Owed, At: a.Now()}
 		}
 	}

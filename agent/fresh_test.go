@@ -289,6 +289,36 @@ func TestAnUnmountedDirectoryLosesNothing(t *testing.T) {
 	h.check(h.b, want)
 }
 
+// A dump that was away while a target still lacked it, and is back, is new for that target alone.
+func TestADumpThatComesBackIsNotSentTwice(t *testing.T) {
+	h := newHost(t)
+	want := map[string][]byte{"db_20261122_030001.sql": h.write("db_20261122_030001.sql", 1000)}
+	h.b.Fault(func(c mem.Call) error {
+		if c.Op == "block" {
+			return fmt.Errorf("down: %w", providers.ErrPermanent)
+		}
+		return nil
+	})
+	h.once()
+	outside := filepath.Join(t.TempDir(), "away")
+	dump := filepath.Join(h.dumps, "db_20261122_030001.sql")
+	if err := os.Rename(dump, outside); err != nil {
+		t.Fatal(err)
+	}
+	if s := h.once(); s.Targets[1].Lost != 1 {
+		t.Fatalf("%+v", s)
+	}
+	h.b.Fault(nil)
+	if err := os.Rename(outside, filepath.Join(h.dumps, "again_20261123_030001.sql")); err != nil {
+		t.Fatal(err)
+	}
+	if s := h.once(); !s.Complete() {
+		t.Errorf("%+v", s)
+	}
+	h.check(h.a, want)
+	h.check(h.b, want) // under the name by which the other target has it
+}
+
 // mountTmpfs mounts an empty file system at path until unmount, or the end of the test.
 func mountTmpfs(t *testing.T, path string) {
 	t.Helper()

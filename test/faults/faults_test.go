@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -103,6 +104,12 @@ type fault struct {
 
 func nothing() {}
 
+// dying makes a disk give errors until it is mended.
+func dying(eio *atomic.Bool) (mended func()) {
+	eio.Store(true)
+	return func() { eio.Store(false) }
+}
+
 var faults = append([]fault{
 	{"connections reset", toxic("reset_peer", func(r *rand.Rand) map[string]any { return map[string]any{"timeout": r.IntN(500)} })},
 	{"stall", toxic("timeout", func(*rand.Rand) map[string]any { return map[string]any{"timeout": 0} })},
@@ -120,7 +127,7 @@ var faults = append([]fault{
 		return p.Start
 	}},
 	{"NAS full", func(w *world, r *rand.Rand) func() {
-		return w.fill(filepath.Join(w.dir, "nas.disk"))
+		return w.fill(w.nas + ".disk")
 	}},
 	{"NAS unmounted", func(w *world, r *rand.Rand) func() {
 		if !w.nasMounted {
@@ -130,8 +137,10 @@ var faults = append([]fault{
 		return w.remountNAS
 	}},
 	{"state full", func(w *world, r *rand.Rand) func() {
-		return w.fill(w.state)
+		return w.fill(w.state + ".disk")
 	}},
+	{"NAS EIO", func(w *world, _ *rand.Rand) func() { return dying(w.nasEIO) }},
+	{"state EIO", func(w *world, _ *rand.Rand) func() { return dying(w.stateEIO) }},
 }, httpModes()...)
 
 func httpModes() (all []fault) {

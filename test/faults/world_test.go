@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -31,6 +32,7 @@ type world struct {
 	atMinIO, atVersity  *httpFaults
 	log                 *os.File
 	nasMounted          bool
+	nasEIO, stateEIO    *atomic.Bool
 	sealed              map[string]string // header and nonce of each object ever seen -> SHA-256 of all of it
 	late                map[string]bool   // data without a manifest
 	killed, once, tried int
@@ -46,12 +48,16 @@ func newWorld(t *testing.T, program string) *world {
 		t: t, dir: dir, program: program, dumps: filepath.Join(dir, "dumps"), nas: filepath.Join(dir, "nas"), state: filepath.Join(dir, "state"),
 		identity: filepath.Join(dir, "id.txt"), sealed: map[string]string{}, late: map[string]bool{},
 	}
-	for _, d := range []string{w.dumps, w.state, w.nas} {
+	for _, d := range []string{w.dumps, w.state, w.state + ".disk", w.nas, w.nas + ".disk", w.nas + ".fuse"} {
 		if err := os.Mkdir(d, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	w.mount(w.state, "8m")
+	w.mount(w.state+".disk", "8m")
+	w.stateEIO = mountBroken(t, w.state+".disk", w.state)
+	w.mount(w.nas+".disk", "3g")
+	w.nasEIO = mountBroken(t, w.nas+".disk", w.nas+".fuse")
+	w.t.Cleanup(func() { syscall.Unmount(w.nas, syscall.MNT_DETACH) })
 	w.mountNAS()
 	log, err := os.Create(filepath.Join(dir, "agent.log"))
 	if err != nil {
@@ -181,15 +187,7 @@ func (w *world) mount(path, size string) {
 // mountNAS puts the NAS, which keeps what it holds while it is away, at its mount point.
 func (w *world) mountNAS() {
 	w.t.Helper()
-	disk := filepath.Join(w.dir, "nas.disk")
-	if _, err := os.Stat(disk); err != nil {
-		if err := os.Mkdir(disk, 0o755); err != nil {
-			w.t.Fatal(err)
-		}
-		w.mount(disk, "3g")
-		w.t.Cleanup(func() { syscall.Unmount(w.nas, syscall.MNT_DETACH) })
-	}
-	if err := syscall.Mount(disk, w.nas, "", syscall.MS_BIND, ""); err != nil {
+	if err := syscall.Mount(w.nas+".fuse", w.nas, "", syscall.MS_BIND, ""); err != nil {
 		w.t.Fatal(err)
 	}
 	w.nasMounted = true
