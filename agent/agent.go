@@ -189,7 +189,7 @@ func (a *Agent) resume() error {
 		}
 		open = append(open, fresh)
 	}
-	slices.SortFunc(open, func(a, b *journal.Dump) int { return cmp.Or(a.Found.Compare(b.Found), a.Taken.Compare(b.Taken)) })
+	slices.SortFunc(open, func(a, b *journal.Dump) int { return cmp.Or(a.Taken.Compare(b.Taken), a.Found.Compare(b.Found)) })
 	for _, d := range open {
 		a.held.hold(d)
 		a.newest.note(d)

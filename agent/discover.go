@@ -84,20 +84,29 @@ func (a *Agent) add(files []watch.File) error {
 
 // meet decides what a finished file is: a new dump, or (nil) one that the journal has already.
 func (a *Agent) meet(f watch.File) (*journal.Dump, error) {
+	former := ""
 	for _, seen := range []func(watch.File) (*journal.Dump, error){a.sameFile, a.moved} {
 		old, err := seen(f)
-		if err != nil {
+		switch {
+		case err != nil:
 			return nil, err
-		}
-		if old != nil && (!lost(old) || delivered(old) && !old.Open()) {
+		case old == nil:
+		case !lost(old) || delivered(old) && !old.Open():
 			return a.refresh(old, f)
+		default:
+			former = old.ID
 		}
 	}
 	id, err := dump.Identify(f.Rel, f.ID.ModTime(), a.Now(), a.Sources[f.Dir].Rules)
 	if err != nil {
 		return nil, err
 	}
-	return a.newDump(f.Path, journal.File(f.ID), id)
+	d, err := a.newDump(f.Path, journal.File(f.ID), id)
+	if err != nil {
+		return nil, err
+	}
+	d.Former = former
+	return d, nil
 }
 
 // moved is the dump at this path in the journal, if the file has its size, time and content but another inode or device:
@@ -229,7 +238,7 @@ func (a *Agent) refresh(old *journal.Dump, f watch.File) (*journal.Dump, error) 
 	}
 	if len(lacking) > 0 && !old.Open() {
 		fresh := *old
-		fresh.Path, fresh.File = f.Path, journal.File(f.ID)
+		fresh.Path, fresh.File, fresh.Former = f.Path, journal.File(f.ID), old.ID
 		fresh.Targets = maps.Clone(old.Targets)
 		maps.Copy(fresh.Targets, lacking)
 		return &fresh, a.name(&fresh)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -317,6 +318,40 @@ func TestADumpThatComesBackIsNotSentTwice(t *testing.T) {
 	}
 	h.check(h.a, want)
 	h.check(h.b, want) // under the name by which the other target has it
+}
+
+// The agent dies between a target's manifest and the journal's entry, and the dump has another name when it is back: the
+// target has it already.
+func TestADumpThatIsRenamedAfterACrashIsNotSentTwice(t *testing.T) {
+	h := newHost(t)
+	h.onlyA = true
+	want := map[string][]byte{"db_20261122_030001.sql": h.write("db_20261122_030001.sql", 1000)}
+	var dead atomic.Bool // since the manifest is there
+	h.a.Fault(func(c mem.Call) error {
+		if c.Op == "done" && strings.HasSuffix(c.Name, ".manifest") {
+			dead.Store(true)
+		}
+		if dead.Load() {
+			return fmt.Errorf("down: %w", providers.ErrPermanent)
+		}
+		return nil
+	})
+	h.once()
+	h.a.Fault(nil)
+	outside := filepath.Join(t.TempDir(), "away")
+	if err := os.Rename(filepath.Join(h.dumps, "db_20261122_030001.sql"), outside); err != nil {
+		t.Fatal(err)
+	}
+	down(h.a) // so that it cannot be seen that the target has it
+	h.once()
+	if err := os.Rename(outside, filepath.Join(h.dumps, "again_20261123_030001.sql")); err != nil {
+		t.Fatal(err)
+	}
+	h.a.Fault(nil)
+	if s := h.once(); !s.Complete() {
+		t.Errorf("%+v", s)
+	}
+	h.check(h.a, want)
 }
 
 // mountTmpfs mounts an empty file system at path until unmount, or the end of the test.

@@ -65,16 +65,28 @@ func remoteKey(n vault.Name) journal.RemoteKey {
 	return journal.RemoteKey{Series: n.Series, Taken: n.Taken.Unix(), File: n.File}
 }
 
-// foundThere says whether the survey saw this very dump on the target: a trusted manifest of the same series, time
-// and file name, whose fingerprint is that of the file. Then the journal has it as delivered.
+// foundThere says whether this very dump is on the target: the survey saw a trusted manifest of the same series, time and
+// file name, or one that was begun for this file before it was lost has got there after all, and its fingerprint is that of
+// the file. Then the journal has it as delivered.
 func (w *worker) foundThere(ctx context.Context, d *journal.Dump) (bool, error) {
 	name, err := vault.Parse(d.Object)
 	if err != nil {
 		return false, err
 	}
 	objects, err := w.agent.journal.Remote(w.target.Name, remoteKey(name))
-	if err != nil || len(objects) == 0 {
+	if err != nil {
 		return false, err
+	}
+	for id := d.Former; id != ""; {
+		former, err := w.agent.journal.ByID(id)
+		if err != nil {
+			return false, err
+		}
+		if former == nil {
+			break
+		}
+		objects = append(objects, former.Object)
+		id = former.Former
 	}
 	for _, object := range objects {
 		name, err := vault.Parse(object)
@@ -82,7 +94,7 @@ func (w *worker) foundThere(ctx context.Context, d *journal.Dump) (bool, error) 
 			return false, err
 		}
 		m, _, err := w.vault.Manifest(ctx, name)
-		if isMissing(err) || errors.Is(err, vault.ErrIntegrity) {
+		if isMissing(err) || errors.Is(err, vault.ErrIntegrity) || mayNotLook(err) {
 			continue // it proves nothing: the dump is sent
 		}
 		if err != nil {

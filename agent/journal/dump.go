@@ -63,6 +63,10 @@ type Dump struct {
 	// Fingerprint is the MAC of the dump's SHA-256, once all of it has been read; zero before.
 	Fingerprint [32]byte `json:"fingerprint"`
 
+	// Former is the id of the dump that this file was before it was lost for some target; empty if there is none. What
+	// that one had begun on a target may be there after all.
+	Former string `json:"former,omitempty"`
+
 	Targets map[string]Delivery `json:"targets"`
 }
 
