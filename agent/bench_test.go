@@ -140,10 +140,14 @@ func BenchmarkFirstScan(b *testing.B) {
 		dumps = dumps[n:]
 	}
 	b.ReportAllocs()
+	before := heap()
+	var w *watch.Watcher
 	for b.Loop() {
-		w := watch.New([]watch.Dir{{Path: dir}}, watch.Options{Log: a.Log, Known: a.known})
+		w = watch.New([]watch.Dir{{Path: dir}}, watch.Options{Log: a.Log, Known: a.known})
 		if _, err := w.Scan(b.Context(), func(_ context.Context, f watch.File) error { return fmt.Errorf("%s is not known", f.Path) }); err != nil {
 			b.Fatal(err)
 		}
 	}
+	b.ReportMetric(float64(heap()-before)/(1<<20), "MiB-held")
+	runtime.KeepAlive(w)
 }

@@ -111,9 +111,10 @@ func (j *Journal) SetLocked(target string, locked map[string]time.Time) error {
 			if err != nil {
 				return err
 			}
-			if v.Locked = until; !known {
+			if !known {
 				continue
 			}
+			v.Locked = until
 			if err := put(b, []byte(object), v); err != nil {
 				return err
 			}
