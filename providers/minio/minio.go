@@ -25,14 +25,14 @@ import (
 
 // Target is one bucket, below a prefix.
 type Target struct {
+	*multipart.Locker
 	core      *minio.Core
 	transport *multipart.Transport
 	bucket    string
 	prefix    string // with its slash
 	class     string
-	sums      bool   // x-amz-checksum-sha256 is sent
-	versions  bool   // Delete removes all of them
-	mode      string // of locks; empty: none
+	sums      bool // x-amz-checksum-sha256 is sent
+	versions  bool // Delete removes all of them
 	closed    atomic.Bool
 }
 
@@ -82,8 +82,9 @@ func New(cfg Config) (*Target, error) {
 	if prefix != "" {
 		prefix += "/"
 	}
-	return &Target{core: core, transport: transport, bucket: cfg.Bucket, prefix: prefix, class: cfg.StorageClass, sums: cfg.Checksums != "off",
-		versions: cfg.Versions == "delete", mode: multipart.Mode(cfg.Lock)}, nil
+	t := &Target{core: core, transport: transport, bucket: cfg.Bucket, prefix: prefix, class: cfg.StorageClass, sums: cfg.Checksums != "off", versions: cfg.Versions == "delete"}
+	t.Locker = t.locker(multipart.Mode(cfg.Lock))
+	return t, nil
 }
 
 // ready is what every call checks first.
@@ -102,7 +103,7 @@ func (t *Target) Put(ctx context.Context, name string, src providers.Source) err
 	err := t.ready(ctx, name)
 	if err == nil {
 		var lock multipart.Retention
-		if lock, err = multipart.LockNew(ctx, (*store)(t), t.mode, providers.LockOf(src), t.Now); err == nil {
+		if lock, err = t.Locker.New(ctx, src); err == nil {
 			err = multipart.Put(ctx, (*store)(t), t.prefix+name, src, lock)
 		}
 	}

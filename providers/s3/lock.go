@@ -3,7 +3,6 @@ package s3
 import (
 	"cmp"
 	"context"
-	"errors"
 	"iter"
 	"slices"
 	"time"
@@ -18,48 +17,15 @@ import (
 
 var _ providers.Locker = (*Target)(nil)
 
-// Now is part of providers.Locker.
-func (t *Target) Now(ctx context.Context) (time.Time, error) {
-	now, err := t.transport.Now(func() error {
-		_, err := t.client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &t.cfg.Bucket})
-		return translate(err)
-	})
-	return now, multipart.Wrap(ctx, "open", "", err)
+// locker is what the target embeds.
+func (t *Target) locker(mode string) *multipart.Locker {
+	return &multipart.Locker{Keeper: (*store)(t), Prefix: t.prefix, Mode: mode, Ready: t.ready, Ask: t.ask, Transport: t.transport}
 }
 
-// Locked is part of providers.Locker.
-func (t *Target) Locked(ctx context.Context, name string) (*providers.Retained, error) {
-	if err := t.ready(ctx, name); err != nil {
-		return nil, multipart.Wrap(ctx, "stat", name, err)
-	}
-	why, err := multipart.Locked(ctx, (*store)(t), t.prefix+name, t.Now)
-	return why, multipart.Wrap(ctx, "stat", name, err)
-}
-
-// CheckLock is part of providers.Locker.
-func (t *Target) CheckLock(ctx context.Context) error {
-	return multipart.Wrap(ctx, "open", "", multipart.CheckDefault(ctx, (*store)(t), multipart.Mode(t.cfg.Lock)))
-}
-
-// Lock is part of providers.Locker.
-func (t *Target) Lock(ctx context.Context, name string, until time.Time) error {
-	err := t.ready(ctx, name)
-	if err == nil && t.cfg.Lock == nil {
-		err = errors.New("no lock is configured")
-	}
-	if err == nil {
-		err = multipart.Extend(ctx, (*store)(t), t.prefix+name, multipart.Mode(t.cfg.Lock), until)
-	}
-	return multipart.Wrap(ctx, "lock", name, err)
-}
-
-// Hidden is part of providers.Locker.
-func (t *Target) Hidden(ctx context.Context, dir string) (providers.Hidden, error) {
-	if err := t.ready(ctx, dir); err != nil {
-		return providers.Hidden{}, multipart.Wrap(ctx, "list", dir, err)
-	}
-	h, err := multipart.CountHidden(ctx, (*store)(t), t.prefix+dir+"/")
-	return h, multipart.Wrap(ctx, "list", dir, err)
+// ask is a small question.
+func (t *Target) ask(ctx context.Context) error {
+	_, err := t.client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &t.cfg.Bucket})
+	return translate(err)
 }
 
 // end is when a lock ends; nil: there is none.

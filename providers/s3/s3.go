@@ -32,6 +32,7 @@ import (
 
 // Target is one bucket, below a prefix.
 type Target struct {
+	*multipart.Locker
 	client    *s3.Client
 	transport *multipart.Transport
 	cfg       Config
@@ -91,7 +92,9 @@ func New(cfg Config) (*Target, error) {
 		prefix += "/"
 	}
 	cfg.AccessKey, cfg.SecretKey = providers.Secret{}, providers.Secret{} // the client has them, and fmt would show them here
-	return &Target{client: client, transport: transport, cfg: cfg, prefix: prefix}, nil
+	t := &Target{client: client, transport: transport, cfg: cfg, prefix: prefix}
+	t.Locker = t.locker(multipart.Mode(cfg.Lock))
+	return t, nil
 }
 
 // stay follows no redirect: of a PUT the client would make a GET, and take its answer for success.
@@ -130,7 +133,7 @@ func (t *Target) Put(ctx context.Context, name string, src providers.Source) err
 	err := t.ready(ctx, name)
 	if err == nil {
 		var lock multipart.Retention
-		if lock, err = multipart.LockNew(ctx, (*store)(t), multipart.Mode(t.cfg.Lock), providers.LockOf(src), t.Now); err == nil {
+		if lock, err = t.Locker.New(ctx, src); err == nil {
 			err = multipart.Put(ctx, (*store)(t), t.prefix+name, src, lock)
 		}
 	}

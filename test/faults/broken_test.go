@@ -13,8 +13,13 @@ import (
 // broken is a file system over a directory whose writes and syncs fail with EIO while it is told so, as those of a disk that
 // dies.
 type broken struct {
-	fs.LoopbackNode
+	*fs.LoopbackNode
 	eio *atomic.Bool
+}
+
+// WrapChild is part of fs.NodeWrapChilder.
+func (b *broken) WrapChild(_ context.Context, child fs.InodeEmbedder) fs.InodeEmbedder {
+	return &broken{child.(*fs.LoopbackNode), b.eio}
 }
 
 // mountBroken mounts one over dir at path until the end of the test, and gives its switch.
@@ -22,10 +27,7 @@ func mountBroken(t *testing.T, dir, path string) *atomic.Bool {
 	t.Helper()
 	eio := new(atomic.Bool)
 	root := &fs.LoopbackRoot{Path: dir}
-	root.NewNode = func(data *fs.LoopbackRoot, _ *fs.Inode, _ string, _ *syscall.Stat_t) fs.InodeEmbedder {
-		return &broken{fs.LoopbackNode{RootData: data}, eio}
-	}
-	top := &broken{fs.LoopbackNode{RootData: root}, eio}
+	top := &broken{&fs.LoopbackNode{RootData: root}, eio}
 	root.RootNode = top
 	server, err := fs.Mount(path, top, &fs.Options{MountOptions: fuse.MountOptions{DirectMountStrict: true, AllowOther: true, Name: "broken"}})
 	if err != nil {
