@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -63,7 +64,7 @@ type pruning struct {
 func (p *pruning) run(ctx context.Context, confirm, asJSON bool, std streams) error {
 	plans, planErr := p.agent.Plans(ctx, p.target, p.series)
 	if planErr == nil && len(plans) == 0 {
-		return fmt.Errorf("no backup to plan for: %w", errNotFound)
+		return p.nothing()
 	}
 	if asJSON {
 		if err := writePlansJSON(std.out, plans); err != nil {
@@ -84,6 +85,21 @@ func (p *pruning) run(ctx context.Context, confirm, asJSON bool, std streams) er
 		return fmt.Errorf("%w\n%w", errPartly, err)
 	}
 	return err
+}
+
+// nothing says why there is no plan.
+func (p *pruning) nothing() error {
+	var names []string
+	for _, t := range p.agent.Targets {
+		names = append(names, t.Name)
+	}
+	switch {
+	case p.target != "" && !slices.Contains(names, p.target):
+		return fmt.Errorf("target %q: %w in the configuration; there are %s", p.target, errNotFound, strings.Join(names, ", "))
+	case p.series != "":
+		return fmt.Errorf("series %q: there is no backup of it (%w); `offsite list` shows what there is", p.series, errNotFound)
+	}
+	return fmt.Errorf("there is no backup of host %s (%w)", p.agent.Host, errNotFound)
 }
 
 func goes(plans []agent.SeriesPlan) (n int) {
