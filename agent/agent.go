@@ -76,8 +76,10 @@ type Target struct {
 
 // Observer is told how transfers get on. Its methods are called from many goroutines and must return at once.
 type Observer interface {
-	// Started: a transfer of total bytes to a target begins, done of which the target may have already.
+	// Started: a transfer of total bytes to a target begins.
 	Started(target, file string, total int64)
+	// Had: n bytes of it were on the target already, of an earlier transfer that was cut off.
+	Had(target, file string, n int64)
 	// Sent: n more bytes of it are on the target.
 	Sent(target, file string, n int64)
 	// Ended: err is nil when the target has the dump.

@@ -72,6 +72,7 @@ func newHost(t *testing.T) *host {
 type silent struct{}
 
 func (silent) Started(string, string, int64) {}
+func (silent) Had(string, string, int64)     {}
 func (silent) Sent(string, string, int64)    {}
 func (silent) Ended(string, string, error)   {}
 

@@ -105,7 +105,7 @@ func (w *worker) put(ctx context.Context, s *shipment, again bool) (int64, error
 		w.log.Info("was begun before: sends what the target lacks", "dump", s.dump.Path, "object", s.name.String())
 	}
 	var sent atomic.Int64
-	src := &source{shipment: s, share: w.share, limiter: w.limiter, sent: func(n int64) {
+	src := &source{shipment: s, had: func(n int64) { w.agent.Observer.Had(w.target.Name, s.dump.Name, n) }, share: w.share, limiter: w.limiter, sent: func(n int64) {
 		sent.Add(n)
 		w.agent.Observer.Sent(w.target.Name, s.dump.Name, n)
 	}}

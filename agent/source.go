@@ -18,6 +18,7 @@ type source struct {
 	share    *share
 	limiter  *limit.Limiter
 	sent     func(bytes int64) // told of each block that was released
+	had      func(bytes int64) // told of what the target had already
 }
 
 func (s *source) Size() int64      { return s.shipment.sealing.Size() }
@@ -50,6 +51,12 @@ func (s *source) Block(ctx context.Context, i int) (*providers.Block, error) {
 		s.sent(size)
 	}
 	return providers.NewBlock(i, io.NewSectionReader(s.limiter.Reader(ctx, bytes.NewReader(p)), 0, size), sum, release), nil
+}
+
+// Resumed is part of providers.Resumer.
+func (s *source) Resumed(from, to int) {
+	end := min(int64(to)*s.BlockSize(), s.Size())
+	s.had(end - int64(from)*s.BlockSize())
 }
 
 // Sum is known for every block that was sealed before, in this run or an earlier one.

@@ -88,6 +88,20 @@ type Source interface {
 	Sum(i int) (sum [32]byte, known bool)
 }
 
+// Resumer is a Source that wants to know what an earlier Put has left: Put calls Resumed for blocks that it need not send,
+// from included, to not. It may be called concurrently.
+type Resumer interface{ Resumed(from, to int) }
+
+// Resumed tells src, if it is a Resumer.
+func Resumed(src Source, from, to int) {
+	if l, ok := src.(lockedSource); ok {
+		src = l.Source
+	}
+	if r, ok := src.(Resumer); ok && from < to {
+		r.Resumed(from, to)
+	}
+}
+
 // Block is one block of a Source, alive until it is released.
 type Block struct {
 	// Index counts from 0.

@@ -141,6 +141,7 @@ func sources(c *configs.Config, zone *time.Location) (all []agent.Source) {
 type quiet struct{}
 
 func (quiet) Started(string, string, int64) {}
+func (quiet) Had(string, string, int64)     {}
 func (quiet) Sent(string, string, int64)    {}
 func (quiet) Ended(string, string, error)   {}
 

@@ -41,6 +41,16 @@ func (p *progress) Started(target, file string, total int64) {
 			decor.Name(" "), decor.AverageETA(decor.ET_STYLE_GO)))
 }
 
+// Had is part of agent.Observer: the bar begins there.
+func (p *progress) Had(target, file string, n int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if b := p.by[target+file]; b != nil {
+		b.IncrInt64(n)
+		b.SetRefill(b.Current())
+	}
+}
+
 // Sent is part of agent.Observer.
 func (p *progress) Sent(target, file string, n int64) {
 	p.mu.Lock()

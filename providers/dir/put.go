@@ -74,6 +74,7 @@ func fill(ctx context.Context, f *os.File, src providers.Source) error {
 	if err := f.Truncate(min(int64(first)*src.BlockSize(), src.Size())); err != nil {
 		return err
 	}
+	providers.Resumed(src, 0, first)
 	if err := files.Fill(ctx, f, src, first, providers.Blocks(src), 1<<20); err != nil {
 		return err
 	}

@@ -183,6 +183,7 @@ func (t *Target) putBlock(ctx context.Context, name string, src providers.Source
 	have, ok := t.store.partials[name][i]
 	t.store.mu.Unlock()
 	if want, known := src.Sum(i); ok && known && want == have.sum {
+		providers.Resumed(src, i, i+1)
 		return nil
 	}
 	b, err := src.Block(ctx, i)

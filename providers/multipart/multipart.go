@@ -205,6 +205,7 @@ func send(ctx context.Context, s Store, key, upload string, src providers.Source
 				part, ok := have[i]
 				if sum, known := src.Sum(i); ok && known && part.SHA256 == sum {
 					parts[i] = part
+					providers.Resumed(src, i, i+1)
 					continue
 				}
 				var err error

@@ -165,6 +165,7 @@ func (t *Target) makeParents(c *conn, dir string) error {
 // fill sends the blocks from first on. What comes before them may not be durable yet: it was only read back.
 func (t *Target) fill(ctx context.Context, c *conn, f *sftp.File, src providers.Source, first int) error {
 	blocks := providers.Blocks(src)
+	providers.Resumed(src, 0, first)
 	for from := first; from < blocks; from += syncEvery {
 		if err := c.sync(f); err != nil {
 			return err

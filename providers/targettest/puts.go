@@ -156,6 +156,9 @@ func (s *suite) resumes(t *testing.T) {
 	if most := blocks - at + s.InFlight; again.Made() > most {
 		t.Errorf("%d blocks were made after the interruption at %d of %d, want at most %d", again.Made(), at, blocks, most)
 	}
+	if again.resumed+again.Made() != blocks && again.Made() < blocks {
+		t.Errorf("of %d blocks the source was told that %d were there, and made %d", blocks, again.resumed, again.Made())
+	}
 }
 
 func (s *suite) neverMixes(t *testing.T) {

@@ -24,6 +24,7 @@ type Source struct {
 	mu       sync.Mutex
 	made     map[int]int
 	released int
+	resumed  int
 	late     int
 	slots    chan struct{}
 }
@@ -34,6 +35,13 @@ func NewSource(seed byte, size, block int64) *Source {
 	s := &Source{bytes: make([]byte, size), block: block, made: map[int]int{}, slots: make(chan struct{}, 4)}
 	rand.NewChaCha8([32]byte{seed}).Read(s.bytes)
 	return s
+}
+
+// Resumed is part of providers.Resumer.
+func (s *Source) Resumed(from, to int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.resumed += to - from
 }
 
 // Size is part of providers.Source.
