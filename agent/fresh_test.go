@@ -375,3 +375,42 @@ func unmount(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 }
+
+// After the state was lost a manifest whose data is gone does not count for a backup: the dump is sent.
+func TestAManifestWithoutItsDataIsNoBackup(t *testing.T) {
+	h := newHost(t)
+	h.onlyA = true
+	want := map[string][]byte{"db_20261122_030001.sql": h.write("db_20261122_030001.sql", 1000)}
+	h.once()
+	var gone string
+	for name := range h.a.Objects() {
+		if !strings.HasSuffix(name, ".manifest") {
+			gone = name
+		}
+	}
+	h.state = t.TempDir()
+	a := h.start()
+	defer a.Close()
+	h.a.Fault(func(c mem.Call) error {
+		if c.Op == "get" { // the data goes between the survey and the look at the manifest
+			h.a.Fault(nil)
+			return h.a.Delete(t.Context(), gone)
+		}
+		return nil
+	})
+	if s, err := a.Once(t.Context()); err != nil || !s.Complete() {
+		t.Errorf("%+v %v", s, err)
+	}
+	whole := 0
+	for e, err := range vault.New(h.a.Handle(), h.trusted).List(t.Context(), "host") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Manifest && e.Stored >= 0 {
+			whole++
+		}
+	}
+	if whole != len(want) {
+		t.Errorf("%d whole backups, want %d", whole, len(want))
+	}
+}

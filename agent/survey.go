@@ -109,6 +109,13 @@ func (w *worker) foundThere(ctx context.Context, d *journal.Dump) (bool, error) 
 			}
 		}
 		if [32]byte(m.Fingerprint) == d.Fingerprint {
+			whole, err := w.vault.HasData(ctx, name, m.Stored)
+			if err != nil {
+				return false, err
+			}
+			if !whole {
+				continue // a manifest alone is no backup
+			}
 			w.log.Info("is there already", "dump", d.Path, "object", object)
 			return true, w.record(d, object, d.Fingerprint)
 		}

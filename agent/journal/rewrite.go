@@ -19,11 +19,8 @@ const closedSuffix = ".closed"
 // wasClosed says whether the journal is as it was when it was closed. The mark is gone after that: it is made by Close.
 func wasClosed(path string) (bool, error) {
 	mark, err := os.ReadFile(path + closedSuffix)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
 	if err != nil {
-		return false, err
+		return false, nil
 	}
 	if err := os.Remove(path + closedSuffix); err != nil {
 		return false, err
@@ -35,12 +32,11 @@ func wasClosed(path string) (bool, error) {
 	return err == nil && now == string(mark), nil
 }
 
-func markClosed(path string) error {
-	now, err := state(path)
-	if err != nil {
-		return err
+// markClosed leaves the mark if it can: without it the next start takes longer.
+func markClosed(path string) {
+	if now, err := state(path); err == nil {
+		os.WriteFile(path+closedSuffix, []byte(now), 0o600)
 	}
-	return os.WriteFile(path+closedSuffix, []byte(now), 0o600)
 }
 
 // state tells one version of a file from another.

@@ -61,7 +61,7 @@ func several(t *testing.T, l *limit.Limiter, readers, size, piece int) {
 }
 
 func TestAllReadersShareTheRate(t *testing.T) {
-	for _, rate := range []int64{40e3, 1e6, 20e6, 1e9} {
+	for _, rate := range []int64{40e3, 1e6, 20e6} {
 		synctest.Test(t, func(t *testing.T) {
 			l := limit.New(limit.Timetable{Rate: rate}, time.Now)
 			begin := time.Now()
@@ -87,7 +87,7 @@ func TestTheRateChangesWithTheHour(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := limit.New(limit.Timetable{Hours: []limit.Hours{{0, 1, 100e3}}}, time.Now)
 		begin := time.Now()
-		several(t, l, 4, 1e9, 1<<20)
+		several(t, l, 4, 50e6, 1<<20)
 		if got := time.Since(begin); got < time.Minute || got > time.Minute+3*time.Second {
 			t.Errorf("took %v: outside of the hours there is no limit", got)
 		}
