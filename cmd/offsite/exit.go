@@ -31,16 +31,17 @@ func (e usageError) Unwrap() error { return e.error }
 // errPartly: some target failed, and another did not.
 var errPartly = errors.New("not every target has every dump: the next run goes on")
 
-// errUnpruned is an errPartly: every dump was shipped, and retention failed.
-var errUnpruned error = unpruned{}
+// These are errPartly in other words.
+var (
+	errUnpruned   error = partly("every dump is shipped, but retention could not do its part: the next run tries again")
+	errUnverified error = partly("not every target could be looked at")
+)
 
-type unpruned struct{}
+type partly string
 
-func (unpruned) Error() string {
-	return "every dump is shipped, but retention could not do its part: the next run tries again"
-}
+func (p partly) Error() string { return string(p) }
 
-func (unpruned) Is(target error) bool { return target == errPartly }
+func (p partly) Is(target error) bool { return target == errPartly }
 
 // errNotFound: there is no such series, backup or target.
 var errNotFound = errors.New("not found")

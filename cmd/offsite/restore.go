@@ -197,13 +197,21 @@ func (r *restoring) choose(ctx context.Context, v *vault.Vault) (best vault.Entr
 	for _, e := range latest {
 		m, _, err := v.Manifest(ctx, e.Name)
 		if err != nil {
-			return best, err
+			return best, fmt.Errorf("%w; nobody can tell which of the backups of %s is the newest: name one of %s", err, e.Taken.Format(time.RFC3339), objectsOf(latest))
 		}
 		if best.ID == "" || m.Found.After(found) {
 			best, found = e, m.Found
 		}
 	}
 	return best, nil
+}
+
+func objectsOf(entries []vault.Entry) string {
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Object)
+	}
+	return strings.Join(names, ", ")
 }
 
 // matches compares a listed backup with what was asked for: its series, its object, or its file name, which an object's

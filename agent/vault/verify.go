@@ -1,0 +1,97 @@
+package vault
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"filippo.io/age"
+
+	"offsite/crypto"
+)
+
+// Level is how closely Verify looks.
+type Level string
+
+// The levels, each of which includes those before it.
+const (
+	// Head looks at the manifest, its signature, and that the data is there in its size.
+	Head Level = "head"
+	// Hash downloads the data and compares each block with its signed SHA-256. It needs no key.
+	Hash Level = "hash"
+	// Decrypt opens the data too, and compares the dump with the SHA-256 that the host sealed.
+	Decrypt Level = "decrypt"
+)
+
+// Verify says what is wrong with a backup; nil: nothing, as far as the level sees. Damage is ErrIntegrity, a missing
+// manifest fs.ErrNotExist; other errors say that it could not be looked at. The manifest is there if it could be read.
+func (v *Vault) Verify(ctx context.Context, name Name, level Level, ids ...age.Identity) (*Manifest, error) {
+	m, _, err := v.Manifest(ctx, name)
+	if err != nil {
+		return m, err
+	}
+	object, err := v.target.Stat(ctx, m.Object)
+	switch {
+	case isMissing(err):
+		return m, fmt.Errorf("%s: %w: its data is missing", m.Object, ErrIntegrity)
+	case err != nil:
+		return m, err
+	case object.Size != m.Stored:
+		return m, fmt.Errorf("%s: %w: its data has %d bytes, its manifest says %d", m.Object, ErrIntegrity, object.Size, m.Stored)
+	}
+	switch level {
+	case Head:
+		return m, nil
+	case Hash:
+		data := v.Open(ctx, m)
+		defer data.Close()
+		_, err := io.Copy(io.Discard, data)
+		return m, err
+	}
+	return m, v.verifyDump(ctx, m, ids)
+}
+
+// verifyDump opens the data and compares what is in it.
+func (v *Vault) verifyDump(ctx context.Context, m *Manifest, ids []age.Identity) error {
+	p, err := m.Private(ids...)
+	if err != nil {
+		return fmt.Errorf("%s: its sealed facts: %w", m.Object, err)
+	}
+	data := v.Open(ctx, m)
+	defer data.Close()
+	plain, err := crypto.OpenStream(data, ids...)
+	if err != nil {
+		return fmt.Errorf("%s: %w", m.Object, err)
+	}
+	h := sha256.New()
+	n, err := io.Copy(h, plain)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s: %w", m.Object, err)
+	case n != m.Size:
+		return fmt.Errorf("%s: %w: its dump has %d bytes, its manifest says %d", m.Object, ErrIntegrity, n, m.Size)
+	case Sum(h.Sum(nil)) != p.SHA256:
+		return fmt.Errorf("%s: %w: its dump does not have the SHA-256 that it had on its host", m.Object, ErrIntegrity)
+	}
+	return nil
+}
+
+// Private opens what the storage need not know.
+func (m *Manifest) Private(ids ...age.Identity) (*Private, error) {
+	r, err := crypto.OpenStream(bytes.NewReader(m.Sealed), ids...)
+	if err != nil {
+		return nil, err
+	}
+	text, err := io.ReadAll(io.LimitReader(r, maxManifest))
+	if err != nil {
+		return nil, err
+	}
+	p := new(Private)
+	if err := json.Unmarshal(text, p); err != nil {
+		return nil, fmt.Errorf("%w: the sealed facts are not valid JSON: %w", ErrIntegrity, err)
+	}
+	return p, nil
+}

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"text/tabwriter"
+	"time"
+
+	"filippo.io/age"
+	"github.com/spf13/cobra"
+
+	"offsite/agent"
+	"offsite/agent/vault"
+	"offsite/crypto"
+)
+
+// verified is one backup on one target, as --json prints it.
+type verified struct {
+	Target string    `json:"target"`
+	Series string    `json:"series"`
+	Taken  time.Time `json:"taken"`
+	Object string    `json:"object"`
+	// Result is ok, damaged, or unknown if it could not be looked at; Problem says why.
+	Result  string `json:"result"`
+	Problem string `json:"problem,omitempty"`
+}
+
+// verifying is what one verify is asked to do.
+type verifying struct {
+	*opened
+	level  vault.Level
+	series string
+	sample int
+	ids    []age.Identity
+}
+
+func verifyCommand(config *string, std streams) *cobra.Command {
+	var where bare
+	var v verifying
+	var level, identity string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "verify", Short: "Prove that backups are there and whole", Args: usage(cobra.NoArgs),
+		Long: `Looks at the backups of the targets: --level head at their manifests, signatures and sizes; hash downloads them and compares
+every block with its signed SHA-256, for which no key is needed; decrypt opens them too and compares the dump. Exit 5 if
+something is damaged.`,
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			switch v.level = vault.Level(level); v.level {
+			case vault.Head, vault.Hash, vault.Decrypt:
+			default:
+				return usageError{fmt.Errorf("--level %q: write head, hash or decrypt", level)}
+			}
+			if v.sample < 0 {
+				return usageError{errors.New("--sample: write how many backups of each target to look at")}
+			}
+			if v.opened, err = where.open(*config); err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, v.Close()) }()
+			if v.level == vault.Decrypt {
+				if v.ids, err = v.identities(identity); err != nil {
+					return usageError{err}
+				}
+			}
+			limitMemory(vault.ReadAhead)
+			return v.run(cmd.Context(), asJSON, std)
+		},
+	}
+	where.flags(cmd)
+	f := cmd.Flags()
+	f.StringVar(&level, "level", "hash", "head, hash or decrypt")
+	f.StringVar(&v.series, "series", "", "only this series")
+	f.IntVar(&v.sample, "sample", 0, "so many of each target, drawn by chance; 0: all")
+	f.StringVar(&identity, "identity", "", "file with the secret key, for decrypt; that of the kit unless set")
+	f.BoolVar(&asJSON, "json", false, "print a JSON array")
+	return cmd
+}
+
+func (v *verifying) run(ctx context.Context, asJSON bool, std streams) error {
+	all := []verified{}
+	var failed []error
+	for _, t := range v.targets {
+		some, err := v.target(ctx, t)
+		all = append(all, some...)
+		if err != nil {
+			failed = append(failed, fmt.Errorf("%s: %w", t.Name, err))
+		}
+	}
+	if err := printVerified(all, asJSON, std); err != nil {
+		return err
+	}
+	return v.outcome(all, failed, std)
+}
+
+// target looks at the backups of one target. An error says that not all could be looked at.
+func (v *verifying) target(ctx context.Context, t agent.Target) (all []verified, err error) {
+	in := vault.New(t, v.keys)
+	var entries []vault.Entry
+	for e, err := range in.List(ctx, v.host) {
+		if err != nil {
+			return nil, err
+		}
+		if e.Manifest && (v.series == "" || e.Series == v.series) {
+			entries = append(entries, e)
+		}
+	}
+	if v.sample > 0 && v.sample < len(entries) {
+		rand.Shuffle(len(entries), func(i, j int) { entries[i], entries[j] = entries[j], entries[i] })
+		entries = entries[:v.sample]
+	}
+	for _, e := range entries {
+		if ctx.Err() != nil {
+			return all, ctx.Err()
+		}
+		_, problem := in.Verify(ctx, e.Name, v.level, v.ids...)
+		if errors.Is(problem, fs.ErrNotExist) {
+			continue // retention has removed it meanwhile
+		}
+		one := verified{Target: t.Name, Series: e.Series, Taken: e.Taken, Object: e.Object, Result: "ok"}
+		switch {
+		case problem == nil:
+		case errors.Is(problem, vault.ErrIntegrity) || errors.Is(problem, crypto.ErrCorrupt):
+			one.Result, one.Problem = "damaged", problem.Error()
+		default:
+			one.Result, one.Problem = "unknown", problem.Error()
+			err = problem
+		}
+		all = append(all, one)
+	}
+	return all, err
+}
+
+func printVerified(all []verified, asJSON bool, std streams) error {
+	if asJSON {
+		e := json.NewEncoder(std.out)
+		e.SetIndent("", "  ")
+		return e.Encode(all)
+	}
+	w := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "TARGET\tSERIES\tTAKEN\tFILE\tRESULT")
+	for _, o := range all {
+		result := o.Result
+		if o.Problem != "" {
+			result += ": " + printable(o.Problem)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", o.Target, printable(o.Series), o.Taken.Format(time.RFC3339), fileName(o.Object), result)
+	}
+	return w.Flush()
+}
+
+// outcome sums up for people, and is the error that it deserves.
+func (v *verifying) outcome(all []verified, failed []error, std streams) error {
+	count := map[string]int{}
+	for _, o := range all {
+		count[o.Result]++
+	}
+	fmt.Fprintf(std.err, "%d ok, %d damaged, %d could not be looked at (level %s)\n", count["ok"], count["damaged"], count["unknown"], v.level)
+	switch err := errors.Join(failed...); {
+	case count["damaged"] > 0:
+		return errors.Join(fmt.Errorf("%w: %d backups are damaged", vault.ErrIntegrity, count["damaged"]), err)
+	case err != nil && len(failed) < len(v.targets):
+		return fmt.Errorf("%w\n%w", errUnverified, err)
+	case err != nil:
+		return err
+	case len(all) == 0:
+		return fmt.Errorf("there is nothing to verify (%w); `offsite list` shows what there is", errNotFound)
+	}
+	return nil
+}
