@@ -76,6 +76,9 @@ func FirstLease(policy Policy, taken time.Time) (until time.Time) {
 		}
 		until = later(until, first)
 	}
+	if most := taken.Add(maxLease); until.After(most) {
+		return most
+	}
 	return until
 }
 

@@ -63,6 +63,7 @@ func TestFirstLease(t *testing.T) {
 		{"the period, if it is longer", Policy{Weekly: 4, Yearly: Forever}, "2026-01-06 03:00", "2026-01-12"},
 		{"forever", Policy{Daily: Forever}, "2026-01-10 03:00", "2026-01-12 03:00"},
 		{"within", Policy{Within: Duration{Days: 5}, Daily: 7}, "2026-01-10 03:00", "2026-01-15 03:00"},
+		{"within, by a mistake", Policy{Within: Duration{Years: 100}}, "2026-01-10 03:00", "2036-01-18 03:00"},
 	} {
 		if got := FirstLease(c.policy, at(c.taken)); !got.Equal(at(c.want)) {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
