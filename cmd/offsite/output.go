@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -10,7 +9,7 @@ import (
 
 // writeFile makes a file of what write writes: aside, synced, then under its name, so that it is never there in part.
 // Whatever fails, nothing is left. An existing file stays unless replace is set.
-func writeFile(path string, replace bool, write func(io.Writer) error) (err error) {
+func writeFile(path string, replace bool, write func(*os.File) error) (err error) {
 	if _, err := os.Lstat(path); err == nil && !replace {
 		return &fs.PathError{Op: "write", Path: path, Err: fs.ErrExist}
 	}

@@ -33,8 +33,8 @@ func ensureSigner(path, host string, std streams) (string, error) {
 
 // newFile writes a file that must not be there yet.
 func newFile(path string, b []byte, mode fs.FileMode) error {
-	err := writeFile(path, false, func(w io.Writer) error {
-		_, err := w.Write(b)
+	err := writeFile(path, false, func(f *os.File) error {
+		_, err := f.Write(b)
 		return err
 	})
 	if errors.Is(err, fs.ErrExist) {

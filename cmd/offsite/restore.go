@@ -10,9 +10,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"filippo.io/age"
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
@@ -248,13 +250,50 @@ func (r *restoring) write(ctx context.Context, v *vault.Vault, m *vault.Manifest
 	} else if statErr == nil && !info.IsDir() && !info.Mode().IsRegular() {
 		err = r.writeThrough(where, plain, m) // a device or a pipe is there to be written to, not to be replaced
 	} else {
-		err = writeFile(where, r.force, func(w io.Writer) error { return copyAll(w, plain, m) })
+		if err = roomFor(filepath.Dir(where), m.Size); err == nil {
+			err = writeFile(where, r.force, func(f *os.File) error {
+				if err := copyAll(f, plain, m); err != nil {
+					return err
+				}
+				return r.dress(f, m, std)
+			})
+		}
 		if errors.Is(err, fs.ErrExist) {
 			err = fmt.Errorf("%w; -o names another file, --force replaces it", err)
 		}
 	}
 	r.progress.Ended(target, m.Name, err)
 	return where, err
+}
+
+// roomFor says that a directory's file system has too little space, before hours are spent on finding that out.
+func roomFor(dir string, bytes int64) error {
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(dir, &fs); err != nil {
+		return nil // what is wrong with it shows when the file is made
+	}
+	if free := int64(fs.Bavail) * fs.Bsize; free < bytes {
+		return fmt.Errorf("%s has room for %s, the dump needs %s; -o names another place", dir, humanize.IBytes(uint64(free)), humanize.IBytes(uint64(bytes)))
+	}
+	return nil
+}
+
+// dress gives the restored file the mode and time that the dump had on its host, and as root the owner.
+func (r *restoring) dress(f *os.File, m *vault.Manifest, std streams) error {
+	p, err := m.Private(r.ids...)
+	if err != nil {
+		fmt.Fprintf(std.err, "warning: the file's mode and time are not known: %v\n", err)
+		return nil
+	}
+	if os.Geteuid() == 0 {
+		if err := f.Chown(int(p.UID), int(p.GID)); err != nil {
+			fmt.Fprintf(std.err, "warning: the file belongs to root: %v\n", err) // some file systems know no owners
+		}
+	}
+	if err := f.Chmod(os.FileMode(p.Mode) & os.ModePerm); err != nil {
+		fmt.Fprintf(std.err, "warning: the file's mode is not that of the dump: %v\n", err)
+	}
+	return os.Chtimes(f.Name(), time.Time{}, p.MTime)
 }
 
 // writeThrough writes to a device or a pipe.
