@@ -48,10 +48,22 @@ func (a *Agent) discover(ctx context.Context, found <-chan watch.File) error {
 	}
 }
 
-// add records files as dumps that all targets are owed.
+// add records files as dumps that all targets are owed. A file may come twice, by an event and by being looked for again: the
+// second time it is met when the first is in the journal.
 func (a *Agent) add(files []watch.File) error {
+	met := map[watch.FileID]bool{}
 	var dumps []*journal.Dump
 	for _, f := range files {
+		version := f.ID
+		version.CTime = 0 // a chmod makes no other version
+		if met[version] {
+			if err := a.enter(dumps); err != nil {
+				return err
+			}
+			dumps = nil
+			clear(met)
+		}
+		met[version] = true
 		d, err := a.meet(f)
 		if err != nil {
 			a.Log.Error("cannot ship this file", "dump", f.Path, "err", err)
@@ -62,6 +74,11 @@ func (a *Agent) add(files []watch.File) error {
 			dumps = append(dumps, d)
 		}
 	}
+	return a.enter(dumps)
+}
+
+// enter writes new dumps into the journal, and queues them.
+func (a *Agent) enter(dumps []*journal.Dump) error {
 	if len(dumps) == 0 {
 		return nil
 	}

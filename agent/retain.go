@@ -330,6 +330,11 @@ func (w *worker) sweep(ctx context.Context, without []vault.Entry) error {
 		if err != nil {
 			return err
 		}
+		if _, err := w.target.Stat(ctx, e.Name.Manifest()); err == nil {
+			continue // it was committed since the target was listed
+		} else if !isMissing(err) && !mayNotLook(err) {
+			return err
+		}
 		if was[0] != nil || d != nil && d.Targets[w.target.Name].State == journal.Delivered {
 			if w.toldHeld(e.Object, "manifest gone") {
 				w.log.Error("the manifest of a backup is gone; its data stays", "object", e.Object)

@@ -176,7 +176,7 @@ func isPermanent(err error) bool {
 
 // dumpFailed: the trouble is with the file on this host, and other dumps need not wait for it.
 func (w *worker) dumpFailed(d *journal.Dump, err error, tries int) {
-	w.log.Error("cannot read the dump", "dump", d.Path, "err", err)
+	w.log.Error("cannot ship the dump: the trouble is on this host", "dump", d.Path, "err", err)
 	w.mu.Lock()
 	w.result.Err = err
 	if tries > 0 {

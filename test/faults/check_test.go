@@ -122,6 +122,24 @@ func (w *world) checkOn(target string, c *cron) {
 	for sum, path := range disk {
 		if n := len(held[sum]); n != 1 {
 			w.t.Errorf("%s: %s is there %d times: %q", target, filepath.Base(path), n, held[sum])
+			w.story(filepath.Base(path))
+		}
+	}
+}
+
+// story is what the agent said of a dump, once.
+func (w *world) story(name string) {
+	if w.told[name] || w.log == nil {
+		return
+	}
+	w.told[name] = true
+	said, err := os.ReadFile(w.log.Name())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for line := range strings.Lines(string(said)) {
+		if strings.Contains(line, name) || strings.HasPrefix(line, "== ") || strings.Contains(line, "level=ERROR") {
+			w.t.Logf("%.400s", line)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -80,9 +81,11 @@ func (w *world) cycle(r *rand.Rand, c *cron, names map[string]int) {
 	kill := w.agent()
 	end := time.Now().Add(time.Duration(200+r.IntN(2000)) * time.Millisecond)
 	var undo []func()
+	choice := chosen()
 	for range r.IntN(3) {
-		f := faults[r.IntN(len(faults))]
+		f := choice[r.IntN(len(choice))]
 		names[f.name]++
+		fmt.Fprintf(w.log, "== %s\n", f.name)
 		undo = append(undo, f.begin(w, r))
 	}
 	for time.Now().Before(end) {
@@ -103,6 +106,17 @@ type fault struct {
 }
 
 func nothing() {}
+
+// chosen are all faults, or those that OFFSITE_FAULT_ONLY names, between commas.
+func chosen() (some []fault) {
+	only := os.Getenv("OFFSITE_FAULT_ONLY")
+	for _, f := range faults {
+		if only == "" || slices.Contains(strings.Split(only, ","), f.name) {
+			some = append(some, f)
+		}
+	}
+	return some
+}
 
 // dying makes a disk give errors until it is mended.
 func dying(eio *atomic.Bool) (mended func()) {

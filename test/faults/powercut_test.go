@@ -25,7 +25,7 @@ func TestAPowerCutLosesNothing(t *testing.T) {
 	dir := t.TempDir()
 	p := &powered{world: &world{
 		t: t, dir: dir, program: program, dumps: filepath.Join(dir, "dumps"), nas: filepath.Join(dir, "nas"), state: filepath.Join(dir, "state"),
-		identity: filepath.Join(dir, "id.txt"), sealed: map[string]string{}, late: map[string]bool{},
+		identity: filepath.Join(dir, "id.txt"), sealed: map[string]string{}, late: map[string]bool{}, told: map[string]bool{},
 	}}
 	for _, d := range []string{p.dumps, p.nas, p.state} {
 		if err := os.Mkdir(d, 0o755); err != nil {

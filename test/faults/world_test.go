@@ -35,6 +35,7 @@ type world struct {
 	nasEIO, stateEIO    *atomic.Bool
 	sealed              map[string]string // header and nonce of each object ever seen -> SHA-256 of all of it
 	late                map[string]bool   // data without a manifest
+	told                map[string]bool   // dumps of which the story was told
 	killed, once, tried int
 }
 
@@ -46,7 +47,7 @@ func newWorld(t *testing.T, program string) *world {
 	dir := t.TempDir()
 	w := &world{
 		t: t, dir: dir, program: program, dumps: filepath.Join(dir, "dumps"), nas: filepath.Join(dir, "nas"), state: filepath.Join(dir, "state"),
-		identity: filepath.Join(dir, "id.txt"), sealed: map[string]string{}, late: map[string]bool{},
+		identity: filepath.Join(dir, "id.txt"), sealed: map[string]string{}, late: map[string]bool{}, told: map[string]bool{},
 	}
 	for _, d := range []string{w.dumps, w.state, w.state + ".disk", w.nas, w.nas + ".disk", w.nas + ".fuse"} {
 		if err := os.Mkdir(d, 0o755); err != nil {
@@ -141,6 +142,7 @@ func (w *world) command(ctx context.Context, args ...string) *exec.Cmd {
 // agent starts the service; kill ends it at once.
 func (w *world) agent() (kill func()) {
 	w.t.Helper()
+	fmt.Fprintf(w.log, "== agent\n")
 	cmd := w.command(w.t.Context(), "agent")
 	cmd.Stdout, cmd.Stderr = w.log, w.log
 	if err := cmd.Start(); err != nil {
