@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,9 +32,10 @@ func TestEveryRemovalIsJustified(t *testing.T) {
 			case "prune":
 				w.prune(nil)
 			case "cut off": // the target dies at some call, and stays dead for this run
-				left := rapid.IntRange(0, 40).Draw(r, "calls")
+				var left atomic.Int64 // calls come from several goroutines
+				left.Store(int64(rapid.IntRange(0, 40).Draw(r, "calls")))
 				w.prune(func(mem.Call) error {
-					if left--; left < 0 {
+					if left.Add(-1) < 0 {
 						return fmt.Errorf("dead: %w", providers.ErrPermanent)
 					}
 					return nil
