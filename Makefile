@@ -48,6 +48,10 @@ packages: ## Debian's packages that the tests need, if they are missing
 	command -v restic >/dev/null || missing="$$missing restic"; \
 	command -v ssh-keygen >/dev/null || missing="$$missing openssh-client"; \
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
+	test -x /usr/sbin/mariadbd || missing="$$missing mariadb-server"; \
+	for tool in sqlite3 zstd bzip2; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	command -v redis-cli >/dev/null || missing="$$missing redis-tools"; \
+	command -v xz >/dev/null || missing="$$missing xz-utils"; \
 	if test -n "$$missing"; then \
 		test "$$(id -u)" = 0 || { echo "please install:$$missing"; exit 1; }; \
 		(timeout 300 apt-get update || timeout 300 apt-get update) >/dev/null; \

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"offsite/agent/dump"
 	"offsite/agent/journal"
 	"offsite/agent/retention"
 )
@@ -83,7 +84,7 @@ func (w *worker) loadAdoption(ctx context.Context) error {
 			w.adoption.of(series).add(b)
 		}
 	}
-	return w.agent.journal.EachOpen(func(d *journal.Dump) error {
+	return w.agent.journal.EachUnsettled(func(d *journal.Dump) error {
 		if d.Targets[w.target.Name].State == journal.Owed {
 			w.adoption.of(d.Series).add(candidate(d))
 		}
@@ -99,7 +100,11 @@ func (a *adoption) forget() {
 }
 
 func candidate(d *journal.Dump) retention.Backup {
-	return retention.Backup{Object: d.Object, Taken: d.Taken.Truncate(time.Second), Found: d.Found, Stored: d.File.Size, Suspect: d.Suspect}
+	b := retention.Backup{Object: d.Object, Taken: d.Taken.Truncate(time.Second), Found: d.Found, Stored: d.File.Size, Suspect: d.Suspect}
+	if d.Health != nil && d.Health.State == dump.Suspect {
+		b.Suspect = d.Health.Reason
+	}
+	return b
 }
 
 // decline records that the target does not get the dump, since its retention would remove it at once.

@@ -44,6 +44,8 @@ type Options struct {
 	Journal string
 	// Memory is the budget for blocks in flight, in bytes; BlockSize is in bytes too, 0: by the size of the dump.
 	Memory, BlockSize int64
+	// Health is how closely dumps are looked at.
+	Health Health
 	// Program is the version, for manifests.
 	Program string
 
@@ -95,6 +97,8 @@ type Agent struct {
 	shipments shipments
 	held      held
 	newest    newest
+	exams     *exams
+	suspects  suspects
 	unshipped []string // files that discover could not take, and why
 	lock      *stateLock
 }
@@ -111,7 +115,7 @@ func New(o Options) (*Agent, error) {
 		lock.release()
 		return nil, err
 	}
-	a := &Agent{Options: o, journal: j, lock: lock, shipments: shipments{by: map[string]*shipment{}}, held: newHeld(), newest: newest{taken: map[string]time.Time{}}}
+	a := &Agent{Options: o, journal: j, lock: lock, shipments: shipments{by: map[string]*shipment{}}, held: newHeld(), newest: newest{taken: map[string]time.Time{}}, exams: newExams(o.Health)}
 	var dirs []watch.Dir
 	for _, s := range o.Sources {
 		dirs = append(dirs, s.Dir)
@@ -173,7 +177,7 @@ func (a *Agent) addWorkers() error {
 // recipients than those of now begins anew, since whoever changed them may not have the old keys much longer.
 func (a *Agent) resume() error {
 	var open, changed []*journal.Dump
-	err := a.journal.EachOpen(func(d *journal.Dump) error {
+	err := a.journal.EachUnsettled(func(d *journal.Dump) error {
 		if d.Sealing != nil && !slices.Equal(d.Recipients, a.RecipientNames) {
 			changed = append(changed, d)
 		} else {
@@ -193,7 +197,9 @@ func (a *Agent) resume() error {
 	}
 	slices.SortFunc(open, func(a, b *journal.Dump) int { return cmp.Or(a.Taken.Compare(b.Taken), a.Found.Compare(b.Found)) })
 	for _, d := range open {
-		a.held.hold(d)
+		if d.Open() || d.Health == nil {
+			a.held.hold(d)
+		}
 		a.newest.note(d)
 		a.offer(d)
 	}
@@ -239,6 +245,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	found := make(chan watch.File, 256)
 	group.Go(func() error { return a.watcher.Run(running, sendTo(found)) })
 	group.Go(func() error { return a.discover(running, found) })
+	group.Go(func() error { return a.exams.run(running, a.judged) })
 	for _, w := range a.workers {
 		group.Go(func() error {
 			// First look what is on the disk: a dump that was renamed while the agent was down is not gone.
@@ -288,18 +295,37 @@ func (a *Agent) Once(ctx context.Context) (Summary, error) {
 	return s, err
 }
 
-// drain ships what is owed, and returns when every worker has nothing left that it could try.
+// drain ships what is owed, and returns when every worker has nothing left that it could try, and every dump its verdict.
 func (a *Agent) drain(ctx context.Context) (Summary, error) {
 	group, ctx := errgroup.WithContext(ctx)
-	for _, w := range a.workers {
-		group.Go(func() error { return w.run(ctx, onceTries) })
-	}
+	examining, stop := context.WithCancel(ctx)
+	group.Go(func() error { return ended(examining, a.exams.run(examining, a.judged)) })
+	group.Go(func() error {
+		defer stop()
+		if err := a.work(ctx); err != nil {
+			return err
+		}
+		if err := a.exams.idle(ctx); err != nil {
+			return err
+		}
+		return a.work(ctx) // manifests that came before the verdict
+	})
 	err := group.Wait()
 	var s Summary
 	for _, w := range a.workers {
 		s.add(w)
 	}
+	s.Suspect = a.suspects.all()
 	return s, err
+}
+
+// work lets every worker do what it can.
+func (a *Agent) work(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, w := range a.workers {
+		group.Go(func() error { return w.run(ctx, onceTries) })
+	}
+	return group.Wait()
 }
 
 // tidyUp applies retention to every target that has taken what it was owed.
@@ -337,10 +363,10 @@ func ended(ctx context.Context, err error) error {
 	return err
 }
 
-// offer queues a dump for every target that is owed it.
+// offer queues a dump for every target that is owed it, or the verdict on it.
 func (a *Agent) offer(d *journal.Dump) {
 	for _, w := range a.workers {
-		if d.Targets[w.target.Name].State == journal.Owed {
+		if t := d.Targets[w.target.Name]; t.State == journal.Owed || t.Pending {
 			w.queue.push(d.ID)
 		}
 	}

@@ -134,12 +134,19 @@ func (w *worker) verdict(ctx context.Context, e vault.Entry) (journal.Verdict, e
 	case err != nil:
 		return journal.Verdict{}, err
 	}
-	v := journal.Verdict{Version: e.Version, Stored: m.Stored, Found: m.Found}
-	if m.Health == dump.Suspect {
-		v.Suspect = m.HealthReason
-		if v.Suspect == "" {
-			v.Suspect = "no reason given"
-		}
+	return verdictOf(m, e.Version), nil
+}
+
+// verdictOf is what a manifest says of a backup. What has no verdict on its health yet takes no place either.
+func verdictOf(m *vault.Manifest, version string) journal.Verdict {
+	v := journal.Verdict{Version: version, Stored: m.Stored, Found: m.Found, Size: m.Size, Accepted: !m.Health.Accepted.IsZero()}
+	switch {
+	case m.Health.State == dump.Pending:
+		v.Suspect = "nobody has looked at it to its end yet"
+	case m.Health.State == dump.Suspect && m.Health.Reason != "":
+		v.Suspect = m.Health.Reason
+	case m.Health.State == dump.Suspect:
+		v.Suspect = "no reason given"
 	}
-	return v, nil
+	return v
 }

@@ -120,8 +120,8 @@ func (w *removals) holds() (all []retention.Backup) {
 			b.Unsound = "its data is not what its manifest says"
 		default:
 			b.Found = m.Found
-			if m.Health == "suspect" {
-				b.Suspect = m.HealthReason
+			if h := m.Health; h.State == "suspect" || h.State == "pending" {
+				b.Suspect = h.State + h.Reason
 			}
 		}
 		all = append(all, b)

@@ -160,7 +160,7 @@ func (w *worker) sweepUploads(ctx context.Context) error {
 		return nil
 	}
 	var owed []string
-	err := w.agent.journal.EachOpen(func(d *journal.Dump) error {
+	err := w.agent.journal.EachUnsettled(func(d *journal.Dump) error {
 		owed = append(owed, d.Object)
 		return nil
 	})

@@ -7,13 +7,17 @@ import (
 	"sync/atomic"
 	"time"
 
+	"offsite/agent/dump"
 	"offsite/agent/journal"
 	"offsite/agent/vault"
 )
 
 // ship brings one dump to the worker's target: steps 5 to 7 of its life. Every step may be repeated after a crash.
 func (w *worker) ship(ctx context.Context, d *journal.Dump) error {
-	if d.Targets[w.target.Name].State != journal.Owed {
+	switch t := d.Targets[w.target.Name]; {
+	case t.Pending:
+		return w.stamp(ctx, d)
+	case t.State != journal.Owed:
 		return w.tidy(ctx, d)
 	}
 	if there, err := w.foundThere(ctx, d); there || err != nil {
@@ -49,18 +53,21 @@ func (w *worker) deliver(ctx context.Context, s *shipment) error {
 	if err != nil {
 		return err
 	}
-	manifest, fingerprint, err := s.complete(ctx)
+	m, signed, err := s.complete(ctx, patience(w.agent.Now().Sub(begin)))
 	if err != nil {
+		if ctx.Err() != nil {
+			return err
+		}
 		return errors.Join(err, w.abandon(ctx, s.name))
 	}
 	locked, err := w.firstLock(ctx, s.name.Series, s.name.Taken)
 	if err != nil {
 		return err
 	}
-	if err := w.vault.Commit(ctx, s.name, manifest, locked); err != nil {
+	if err := w.vault.Commit(ctx, s.name, signed, locked); err != nil {
 		return err
 	}
-	if err := w.record(s.dump, s.name.String(), fingerprint); err != nil {
+	if err := w.record(s.dump, &m); err != nil {
 		return err
 	}
 	took := w.agent.Now().Sub(begin)
@@ -92,7 +99,7 @@ func (w *worker) committed(ctx context.Context, s *shipment) (bool, error) {
 		return false, err
 	}
 	w.log.Info("was delivered before a restart", "dump", s.dump.Path, "object", m.Object)
-	return true, w.record(s.dump, m.Object, m.Fingerprint)
+	return true, w.record(s.dump, m)
 }
 
 // put brings the data, and gives the number of bytes that it had to send for that.
@@ -120,11 +127,12 @@ func (w *worker) put(ctx context.Context, s *shipment, again bool) (int64, error
 // mayNotLook: credentials that may only write are a good idea. Then what may be there is sent again.
 func mayNotLook(err error) bool { return errors.Is(err, fs.ErrPermission) }
 
-// record writes down that the target has the dump.
-func (w *worker) record(d *journal.Dump, object string, fingerprint [32]byte) error {
+// record writes down that the target has the dump, with this manifest.
+func (w *worker) record(d *journal.Dump, m *vault.Manifest) error {
+	pending := m.Health.State == dump.Pending
 	now, err := w.agent.journal.Update(d.ID, func(d *journal.Dump) {
-		d.Fingerprint = fingerprint
-		d.Targets[w.target.Name] = journal.Delivery{State: journal.Delivered, Object: object, At: w.agent.Now()}
+		d.Fingerprint = m.Fingerprint
+		d.Targets[w.target.Name] = journal.Delivery{State: journal.Delivered, Object: m.Object, At: w.agent.Now(), Pending: pending}
 	})
 	if err != nil {
 		return err
@@ -132,7 +140,12 @@ func (w *worker) record(d *journal.Dump, object string, fingerprint [32]byte) er
 	if !now.Open() {
 		w.agent.held.drop(d.ID)
 	}
-	w.gotDump(d.Series)
+	if !pending { // else retention waits for the verdict
+		if err := w.agent.journal.SetVerdicts(w.target.Name, map[string]journal.Verdict{m.Object: verdictOf(m, "")}); err != nil {
+			return err
+		}
+		w.gotDump(d.Series)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.begun, d.ID)
@@ -153,7 +166,7 @@ func (w *worker) tidy(ctx context.Context, d *journal.Dump) error {
 	m, _, err := w.vault.Manifest(ctx, name)
 	if err == nil {
 		w.log.Info("was delivered before a restart", "dump", d.Path, "object", m.Object)
-		return w.record(d, m.Object, m.Fingerprint)
+		return w.record(d, m)
 	}
 	if !isMissing(err) {
 		if mayNotLook(err) {

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"sync"
 	"syscall"
+	"time"
 
 	"offsite/agent/dump"
 	"offsite/agent/journal"
@@ -30,10 +32,11 @@ type shipment struct {
 
 	users int // guarded by agent.shipments.mu
 
-	finish      sync.Mutex // one target at a time completes the facts and the manifest
-	inspector   *dump.Inspector
-	manifest    []byte
-	fingerprint [32]byte
+	exam *exam // nil: there is a verdict already, or no room for one more
+
+	finish    sync.Mutex // one target at a time completes the facts and the manifest
+	inspector *dump.Inspector
+	manifest  *vault.Manifest
 }
 
 // shipments are the dumps in hand.
@@ -67,11 +70,27 @@ func (a *Agent) leave(s *shipment) {
 		return
 	}
 	delete(a.shipments.by, s.dump.ID)
+	if s.exam != nil {
+		s.exam.free()
+	}
 	if d, err := a.journal.ByID(s.dump.ID); err == nil && d != nil && d.Open() && a.held.put(d.ID, s.file) {
 		return
 	}
 	s.sealing.Erase()
 	s.file.Close()
+}
+
+// examined lets the exam of the dump follow the sealing.
+func (s *shipment) examined() (err error) {
+	if s.dump.Health == nil {
+		s.exam, err = s.agent.exams.begin(s.dump.ID, s.file, s.dump.File.Size)
+	}
+	if s.exam == nil {
+		s.sealing.Tap(s.inspector)
+	} else {
+		s.sealing.Tap(io.MultiWriter(s.inspector, s.exam))
+	}
+	return err
 }
 
 func (a *Agent) openShipment(d *journal.Dump) (*shipment, error) {
@@ -94,11 +113,13 @@ func (a *Agent) openShipment(d *journal.Dump) (*shipment, error) {
 	} else {
 		s.sealing, err = crypto.NewSealing(a.Recipients, d.File.Size, a.blockSize(d.File.Size))
 	}
+	if err == nil {
+		err = s.examined()
+	}
 	if err != nil {
 		file.Close()
 		return nil, err
 	}
-	s.sealing.Tap(s.inspector)
 	return s, nil
 }
 
@@ -208,19 +229,28 @@ func (s *shipment) record(i int, d crypto.Digest) error {
 	return s.agent.journal.Record(s.dump.ID, s.sealing.Marshal(), s.agent.RecipientNames, i, [64]byte(b))
 }
 
-// complete makes the signed manifest, after some target has all of the data. Every later target gets the same one.
-func (s *shipment) complete(ctx context.Context) (manifest []byte, fingerprint [32]byte, err error) {
+// complete makes the manifest, after some target has all of the data, and waits so long for the verdict on the dump. Every
+// later target gets the same one, but for a verdict that was not there before.
+func (s *shipment) complete(ctx context.Context, wait time.Duration) (m vault.Manifest, signed []byte, err error) {
 	s.finish.Lock()
 	defer s.finish.Unlock()
 	if s.manifest == nil {
 		if err := s.proveUnchanged(ctx); err != nil {
-			return nil, fingerprint, sourceError(err)
+			return m, nil, sourceError(err)
 		}
-		if err := s.sign(); err != nil {
-			return nil, fingerprint, err
+		if err := s.describe(); err != nil {
+			return m, nil, err
 		}
 	}
-	return s.manifest, s.fingerprint, nil
+	if s.manifest.Health.State == dump.Pending {
+		health, err := s.health(ctx, wait)
+		if err != nil {
+			return m, nil, err
+		}
+		s.manifest.Health = vault.Health(*health)
+	}
+	signed, err = vault.Sign(s.agent.Signer, s.manifest)
+	return *s.manifest, signed, err
 }
 
 // proveUnchanged reads what no target needed to read, and makes sure that the file is still what was sealed. Where
@@ -239,10 +269,10 @@ func (s *shipment) proveUnchanged(ctx context.Context) error {
 	return s.sealing.Verify(ctx, s.file)
 }
 
-func (s *shipment) sign() error {
+// describe makes the manifest, without a verdict.
+func (s *shipment) describe() error {
 	a, d := s.agent, s.dump
 	facts := s.inspector.Facts()
-	s.fingerprint = a.Signer.MAC("dump", facts.SHA256[:])
 	sealed, err := s.private(facts)
 	if err != nil {
 		return err
@@ -251,11 +281,8 @@ func (s *shipment) sign() error {
 		Format: vault.Format, Object: s.name.String(), Host: s.name.Host, Series: s.name.Series, Taken: s.name.Taken,
 		TakenFrom: d.TakenFrom, Zone: d.Zone, Found: d.Found.UTC(), Name: vault.Text(d.Name),
 		Size: d.File.Size, Stored: s.sealing.Size(), BlockSize: s.sealing.BlockSize(),
-		Recipients: a.RecipientNames, Health: facts.Health, HealthReason: facts.Reason,
-		Fingerprint: s.fingerprint, Program: a.Program, Sealed: sealed,
-	}
-	if d.Suspect != "" {
-		m.Health, m.HealthReason = dump.Suspect, d.Suspect
+		Recipients: a.RecipientNames, Health: vault.Health{State: dump.Pending},
+		Fingerprint: a.Signer.MAC("dump", facts.SHA256[:]), Program: a.Program, Sealed: sealed,
 	}
 	for i := range s.sealing.Blocks() {
 		digest, known := s.sealing.Digest(i)
@@ -264,6 +291,6 @@ func (s *shipment) sign() error {
 		}
 		m.Blocks = append(m.Blocks, digest.Sum)
 	}
-	s.manifest, err = vault.Sign(a.Signer, m)
-	return err
+	s.manifest = m
+	return nil
 }

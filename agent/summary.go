@@ -7,6 +7,8 @@ type Summary struct {
 	Targets []Result
 	// Unfinished are the files that were still being written, with the reason, for people.
 	Unfinished []string
+	// Suspect are the dumps that were shipped and are suspect, with the reason.
+	Suspect []string
 	// Unshipped are the files that cannot be shipped until a person looks, with the reason.
 	Unshipped []string
 }
@@ -58,7 +60,7 @@ func (s *Summary) Delivered() int {
 
 // with adds up two runs.
 func (s Summary) with(more Summary) Summary {
-	sum := Summary{Unfinished: append(s.Unfinished, more.Unfinished...), Unshipped: append(s.Unshipped, more.Unshipped...), Targets: append([]Result(nil), s.Targets...)}
+	sum := Summary{Unfinished: append(s.Unfinished, more.Unfinished...), Suspect: append(s.Suspect, more.Suspect...), Unshipped: append(s.Unshipped, more.Unshipped...), Targets: append([]Result(nil), s.Targets...)}
 	for i, r := range more.Targets {
 		if i >= len(sum.Targets) {
 			sum.Targets = append(sum.Targets, r)

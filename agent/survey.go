@@ -117,7 +117,7 @@ func (w *worker) foundThere(ctx context.Context, d *journal.Dump) (bool, error) 
 				continue // a manifest alone is no backup
 			}
 			w.log.Info("is there already", "dump", d.Path, "object", object)
-			return true, w.record(d, object, d.Fingerprint)
+			return true, w.record(d, m)
 		}
 	}
 	return false, nil

@@ -110,6 +110,9 @@ func (w *worker) attempt(ctx context.Context, id string, tries int) error {
 	case err == nil:
 		w.succeeded()
 		w.queue.done(id)
+		return w.judgedMeanwhile(id)
+	case errors.Is(err, errTooMany):
+		w.queue.later(id, w.agent.Now().Add(time.Minute))
 		return nil
 	case ctx.Err() != nil:
 		w.queue.back(id, time.Time{})
@@ -134,6 +137,18 @@ func (w *worker) attempt(ctx context.Context, id string, tries int) error {
 		w.dumpFailed(d, err, tries)
 		return nil
 	}
+}
+
+// judgedMeanwhile queues a dump again if the verdict on it came after its manifest, and while it was in hand.
+func (w *worker) judgedMeanwhile(id string) error {
+	d, err := w.agent.journal.ByID(id)
+	if err != nil || d == nil {
+		return err
+	}
+	if d.Targets[w.target.Name].Pending && d.Health != nil {
+		w.queue.push(id)
+	}
+	return nil
 }
 
 func (w *worker) succeeded() {

@@ -44,6 +44,8 @@ type Config struct {
 	Keep *Keep `yaml:"keep"`
 	// Series are exceptions, of which the first that fits counts.
 	Series []SeriesKeep `yaml:"series"`
+	// Health is how closely dumps are looked at.
+	Health Health `yaml:"health"`
 	// Memory is the budget for blocks in flight.
 	Memory Size `yaml:"memory"`
 	// BlockSize is the unit of upload; 0: by the size of the dump.
@@ -58,6 +60,14 @@ type Watch struct {
 	Exclude []string      `yaml:"exclude"`
 	Series  string        `yaml:"series"`
 	Settle  time.Duration `yaml:"settle"`
+}
+
+// Health is how closely dumps are looked at.
+type Health struct {
+	// MaxCPU is how many processors that may take, beside the uploads and after them.
+	MaxCPU int `yaml:"max_cpu"`
+	// FullBelow is the size from which on a packed dump is not unpacked.
+	FullBelow Size `yaml:"full_below"`
 }
 
 // Target is one place for backups, of exactly one kind.
@@ -86,6 +96,7 @@ func New() *Config {
 		Zone:   "UTC",
 		State:  "/var/lib/offsite",
 		Memory: 96 << 20,
+		Health: Health{MaxCPU: 1, FullBelow: 50e9},
 	}
 }
 

@@ -68,6 +68,9 @@ func (v *validator) sizes(c *Config) {
 	if b := c.BlockSize; b != 0 && (b < 5<<20 || b&(b-1) != 0) {
 		v.wrong("block_size", "should be a power of two, 8MiB or more, such as 16MiB")
 	}
+	if n := c.Health.MaxCPU; n < 1 || n > 64 {
+		v.wrong("health.max_cpu", "should be a number of processors from 1 to 64")
+	}
 	if block := max(c.BlockSize, 16<<20); c.Memory < block {
 		v.wrong("memory", "is less than one block; write %dMiB or more", block>>20)
 	}

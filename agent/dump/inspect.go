@@ -5,19 +5,11 @@ import (
 	"hash"
 )
 
-// Health of a dump, as manifests have it.
-const (
-	Suspect   = "suspect"
-	Unchecked = "unchecked"
-)
-
-// Facts are what a dump's bytes say.
+// Facts are what a dump's bytes say at once; Examine says the rest.
 type Facts struct {
 	// SHA256 and Size of all that was written.
 	SHA256 [sha256.Size]byte
 	Size   int64
-	// Health is Unchecked: nothing looks inside yet. Reason says why, in words for people.
-	Health, Reason string
 }
 
 // Inspector is written a dump's bytes, once and in order, and learns what they say.
@@ -37,7 +29,7 @@ func (i *Inspector) Write(p []byte) (int, error) {
 
 // Facts of what was written so far.
 func (i *Inspector) Facts() Facts {
-	f := Facts{Size: i.size, Health: Unchecked}
+	f := Facts{Size: i.size}
 	i.hash.Sum(f.SHA256[:0])
 	return f
 }

@@ -35,6 +35,18 @@ type Delivery struct {
 	At time.Time `json:"at"`
 	// Policy is that by which the dump was declined.
 	Policy string `json:"policy,omitempty"`
+	// Pending says that the manifest there was written before there was a verdict on the dump's health.
+	Pending bool `json:"pending,omitempty"`
+}
+
+// Health is the verdict on a dump's bytes. It has the fields of a manifest's.
+type Health struct {
+	State    string    `json:"state"`
+	Reason   string    `json:"reason,omitempty"`
+	Kind     string    `json:"kind,omitempty"`
+	Packing  string    `json:"packing,omitempty"`
+	Unpacked int64     `json:"unpacked,omitempty"`
+	Accepted time.Time `json:"accepted,omitzero"`
 }
 
 // Dump is one version of one file.
@@ -50,8 +62,10 @@ type Dump struct {
 	TakenFrom string    `json:"taken_from"`
 	Zone      string    `json:"zone"`
 	Name      string    `json:"name"`
-	// Suspect says why the dump is suspect; empty if it is not.
+	// Suspect says why the dump is suspect by its name and time; empty if it is not.
 	Suspect string `json:"suspect,omitempty"`
+	// Health is what its bytes said; nil: they have not been examined yet.
+	Health *Health `json:"health,omitempty"`
 
 	Found time.Time `json:"found"`
 	// Object is the name of the data object on every target to which this program sends it.
@@ -101,6 +115,16 @@ func (d *Dump) Open() bool {
 	return false
 }
 
+// Unsettled says whether something is to be done for the dump: some target lacks it, or lacks the verdict on it.
+func (d *Dump) Unsettled() bool {
+	for _, t := range d.Targets {
+		if t.Pending {
+			return true
+		}
+	}
+	return d.Open()
+}
+
 // Add records new dumps, all in one transaction.
 func (j *Journal) Add(dumps ...*Dump) error {
 	return j.db.Update(func(tx *bolt.Tx) error {
@@ -121,16 +145,16 @@ func (j *Journal) Add(dumps ...*Dump) error {
 
 func save(tx *bolt.Tx, d *Dump) error {
 	id := []byte(d.ID)
-	if d.Open() {
+	if d.Unsettled() {
 		if err := tx.Bucket(bucketOpen).Put(id, nil); err != nil {
 			return err
 		}
-	} else {
+	} else if err := tx.Bucket(bucketOpen).Delete(id); err != nil {
+		return err
+	}
+	if !d.Open() {
 		// No target needs the sealing any more: its key and digests go with it.
 		d.Sealing = nil
-		if err := tx.Bucket(bucketOpen).Delete(id); err != nil {
-			return err
-		}
 		if tx.Bucket(bucketDigests).Bucket(id) != nil {
 			if err := tx.Bucket(bucketDigests).DeleteBucket(id); err != nil {
 				return err
@@ -321,8 +345,8 @@ func (j *Journal) Each(give func(*Dump) error) error {
 	})
 }
 
-// EachOpen calls give for each dump that some target still lacks; give must not use the journal.
-func (j *Journal) EachOpen(give func(*Dump) error) error {
+// EachUnsettled calls give for each dump that is Unsettled; give must not use the journal.
+func (j *Journal) EachUnsettled(give func(*Dump) error) error {
 	return j.db.View(func(tx *bolt.Tx) error {
 		return tx.Bucket(bucketOpen).ForEach(func(id, _ []byte) error {
 			var d Dump

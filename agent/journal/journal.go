@@ -8,7 +8,7 @@
 //	files     device, inode, size, mtime, 32 bytes -> id of the newest dump with them, and 16 bytes
 //	          more for Settled
 //	paths     path -> id of the newest dump there
-//	open      id -> nothing: dumps that some target still lacks
+//	open      id -> nothing: dumps that are Unsettled
 //	targets   name -> Place, JSON: where the target was when the journal last knew
 //	verdicts  name -> bucket: object -> Verdict, JSON: what its manifest said when it was read
 //	doomed    name -> bucket: object -> nothing: backups whose removal has begun

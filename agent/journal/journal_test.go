@@ -182,7 +182,7 @@ func TestManyAtOnce(t *testing.T) {
 	}
 	wg.Wait()
 	n := 0
-	if err := j.EachOpen(func(d *Dump) error { n++; return nil }); err != nil || n != 20 {
+	if err := j.EachUnsettled(func(d *Dump) error { n++; return nil }); err != nil || n != 20 {
 		t.Errorf("%d, %v", n, err)
 	}
 }
@@ -257,7 +257,7 @@ func TestItRemembersWhatItWasTold(t *testing.T) {
 func compare(t *rapid.T, j *Journal, dumps map[string]Dump, byFile, byPath map[string]string) {
 	t.Helper()
 	opened := map[string]bool{}
-	if err := j.EachOpen(func(d *Dump) error { opened[d.ID] = true; return nil }); err != nil {
+	if err := j.EachUnsettled(func(d *Dump) error { opened[d.ID] = true; return nil }); err != nil {
 		t.Fatal(err)
 	}
 	for id, want := range dumps {

@@ -1,6 +1,9 @@
 package journal
 
 import (
+	"bytes"
+	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -16,6 +19,9 @@ type Verdict struct {
 	Stored int64 `json:"stored"`
 	// Found is when its host first saw the dump.
 	Found time.Time `json:"found,omitzero"`
+	// Size of the dump, and Accepted whether a person said that it is fine though it was suspect.
+	Size     int64 `json:"size,omitempty"`
+	Accepted bool  `json:"accepted,omitempty"`
 	// Unsound says why the backup cannot be counted on, and Suspect why its dump is suspect; empty if nothing is wrong.
 	Unsound string `json:"unsound,omitempty"`
 	Suspect string `json:"suspect,omitempty"`
@@ -45,7 +51,7 @@ func (j *Journal) Verdicts(target string, objects []string) ([]*Verdict, error) 
 	})
 }
 
-// SetVerdicts records what was learnt of a target's backups.
+// SetVerdicts records what was learnt of a target's backups. Until when one is locked stays known unless the verdict says it anew.
 func (j *Journal) SetVerdicts(target string, verdicts map[string]Verdict) error {
 	if len(verdicts) == 0 {
 		return nil
@@ -56,12 +62,55 @@ func (j *Journal) SetVerdicts(target string, verdicts map[string]Verdict) error 
 			return err
 		}
 		for _, object := range slices.Sorted(maps.Keys(verdicts)) { // bbolt is slow to put many between others
-			if err := put(b, []byte(object), verdicts[object]); err != nil {
+			v := verdicts[object]
+			if v.Locked.IsZero() {
+				var old Verdict
+				if _, err := get(b, []byte(object), &old); err != nil {
+					return err
+				}
+				v.Locked = old.Locked
+			}
+			if err := put(b, []byte(object), v); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+}
+
+// Sized is the size of a healthy dump.
+type Sized struct {
+	Object   string
+	Size     int64 // in bytes
+	Accepted bool
+}
+
+// Healthy are the last healthy backups in a directory of a target, newest first, as far as their manifests have been read:
+// count of them at most, all of an earlier time than the object.
+func (j *Journal) Healthy(target, dir, before string, count int) (last []Sized, err error) {
+	err = j.db.View(func(tx *bolt.Tx) error {
+		b := tx.Bucket(bucketVerdicts).Bucket([]byte(target))
+		if b == nil {
+			return nil
+		}
+		prefix := []byte(dir + "/")
+		c := b.Cursor()
+		object, text := c.Last()
+		if found, _ := c.Seek([]byte(before)); found != nil {
+			object, text = c.Prev()
+		}
+		for ; bytes.HasPrefix(object, prefix) && len(last) < count; object, text = c.Prev() {
+			var v Verdict
+			if err := json.Unmarshal(text, &v); err != nil {
+				return fmt.Errorf("journal entry %q is damaged: %w", object, err)
+			}
+			if v.Size > 0 && v.Suspect == "" && v.Unsound == "" {
+				last = append(last, Sized{string(object), v.Size, v.Accepted})
+			}
+		}
+		return nil
+	})
+	return last, err
 }
 
 // Doom records backups that are about to be removed from a target: if that is cut off, their data is still to go.

@@ -42,9 +42,7 @@ type Manifest struct {
 	// Found is when the host first saw the dump: it tells dumps apart that claim the same Taken, such as a file that was
 	// written over.
 	Found time.Time `json:"found"`
-	// Health is "ok", "suspect" or "unchecked"; HealthReason says why in words for people.
-	Health       string `json:"health"`
-	HealthReason string `json:"health_reason,omitempty"`
+	Health
 	// Fingerprint is an HMAC of the dump's SHA-256 under a key that only this host has: it tells the host, and nobody
 	// else, that a file on its disk is this very dump.
 	Fingerprint Sum `json:"fingerprint"`
@@ -52,6 +50,22 @@ type Manifest struct {
 	Program string `json:"program"`
 	// Sealed is an age file for the same recipients; inside is the JSON of Private.
 	Sealed []byte `json:"sealed"`
+}
+
+// Health is what the dump's bytes said.
+type Health struct {
+	// State is "ok", "suspect", "unchecked", or "pending": then the manifest is written anew when there is a verdict. Reason
+	// says why in words for people.
+	State  string `json:"health"`
+	Reason string `json:"health_reason,omitempty"`
+	// Kind is what the dump is, such as "postgresql plain", and Packing how it is packed, such as "gzip"; empty if that is
+	// not known, or if it is not packed.
+	Kind    string `json:"kind,omitempty"`
+	Packing string `json:"packing,omitempty"`
+	// Unpacked is the size of the dump once unpacked, in bytes, as far as it was read; 0: it was not.
+	Unpacked int64 `json:"unpacked,omitempty"`
+	// Accepted is when a person said that a suspect dump is fine; the zero time: nobody did.
+	Accepted time.Time `json:"accepted,omitzero"`
 }
 
 // Private is what the storage need not know of a dump.

@@ -63,6 +63,16 @@ func (n Name) String() string {
 // Manifest is the name of the manifest object.
 func (n Name) Manifest() string { return n.String() + manifestSuffix }
 
+// Called says whether a person who writes what means this backup: its object, or its dump's file name, which an object's name
+// may have in part only.
+func (n Name) Called(what string) bool {
+	if what == n.String() {
+		return true
+	}
+	asked, err := NewName(n.Host, n.Series, n.Taken, n.ID, what)
+	return err == nil && asked.File == n.File
+}
+
 // Parse reads a data object's name. It accepts only what String writes.
 func Parse(object string) (Name, error) {
 	bad := func(why string) (Name, error) {

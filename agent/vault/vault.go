@@ -77,9 +77,12 @@ func (v *Vault) List(ctx context.Context, host string) iter.Seq2[Entry, error] {
 // HostDir is the directory that holds all of a host's objects.
 func HostDir(host string) string { return encode(Text(host)) }
 
+// SeriesDir is the directory that holds all of a series' objects.
+func SeriesDir(host, series string) string { return HostDir(host) + "/" + encode(series) }
+
 // ListSeries is List for one series of one host.
 func (v *Vault) ListSeries(ctx context.Context, host, series string) iter.Seq2[Entry, error] {
-	return v.list(ctx, encode(Text(host))+"/"+encode(series)+"/")
+	return v.list(ctx, SeriesDir(host, series)+"/")
 }
 
 func (v *Vault) list(ctx context.Context, prefix string) iter.Seq2[Entry, error] {

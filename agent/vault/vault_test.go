@@ -88,7 +88,7 @@ func newBackup(t *testing.T) *backup {
 		t.Fatal(err)
 	}
 	b.m = &vault.Manifest{Format: vault.Format, Object: b.name.String(), Host: "host", Series: "shop", Taken: taken, Name: "shop.sql",
-		Size: 9000, Stored: int64(len(b.data)), BlockSize: 3000, Health: "unchecked"}
+		Size: 9000, Stored: int64(len(b.data)), BlockSize: 3000, Health: vault.Health{State: "unchecked"}}
 	for at := 0; at < len(b.data); at += 3000 {
 		b.m.Blocks = append(b.m.Blocks, sha256.Sum256(b.data[at:min(at+3000, len(b.data))]))
 	}

@@ -70,6 +70,9 @@ func summarise(s agent.Summary, std streams) {
 		}
 		fmt.Fprintln(std.err)
 	}
+	for _, u := range s.Suspect {
+		fmt.Fprintf(std.err, "SUSPECT, shipped all the same: %s\n", printable(u))
+	}
 	for _, u := range s.Unshipped {
 		fmt.Fprintf(std.err, "NOT SHIPPED, and will not be until somebody looks: %s\n", printable(u))
 	}

@@ -28,6 +28,8 @@ type listed struct {
 	Size     int64     `json:"size"`
 	Stored   int64     `json:"stored"`
 	Health   string    `json:"health"`
+	Reason   string    `json:"health_reason,omitempty"`
+	Kind     string    `json:"kind,omitempty"`
 	SignedBy string    `json:"signed_by"`
 }
 
@@ -102,7 +104,7 @@ func listTarget(ctx context.Context, t agent.Target, keys *crypto.Verifiers, hos
 			errs = append(errs, err)
 			continue
 		}
-		all = append(all, listed{t.Name, m.Host, m.Series, m.Taken, m.Name, m.Object, m.Size, m.Stored, m.Health, signer})
+		all = append(all, listed{t.Name, m.Host, m.Series, m.Taken, m.Name, m.Object, m.Size, m.Stored, m.Health.State, m.Health.Reason, m.Health.Kind, signer})
 	}
 	return all, errors.Join(errs...)
 }

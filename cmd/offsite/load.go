@@ -109,6 +109,7 @@ func agentOptions(c *configs.Config, log io.Writer) (agent.Options, error) {
 		Host: c.Host, Zone: zone, Sources: sources(c, zone),
 		Recipients: recipients, RecipientNames: c.Recipients, Signer: signer, Trusted: keys,
 		Targets: targets, State: c.State, Journal: agentJournal,
+		Health: agent.Health{Workers: c.Health.MaxCPU, FullBelow: int64(c.Health.FullBelow)},
 		Memory: int64(c.Memory), BlockSize: int64(c.BlockSize), Program: "offsite " + version,
 		Now: time.Now, Log: slog.New(slog.NewTextHandler(log, nil)), Observer: quiet{},
 	}, nil

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/term"
 
 	"offsite/agent"
+	"offsite/agent/dump"
 	"offsite/agent/vault"
 	"offsite/crypto"
 )
@@ -152,8 +153,8 @@ func (r *restoring) from(ctx context.Context, t agent.Target, std streams) error
 	if r.keys == nil {
 		fmt.Fprintf(std.err, "warning: the signer %s was not checked; --trust KEY checks it\n", signer)
 	}
-	if m.Health == "suspect" {
-		fmt.Fprintf(std.err, "WARNING: this dump is suspect: %s\n", m.HealthReason)
+	if m.Health.State == dump.Suspect {
+		fmt.Fprintf(std.err, "WARNING: this dump is suspect: %s\n", m.Health.Reason)
 	}
 	where, err := r.write(ctx, v, m, t.Name, std)
 	if err != nil && !strings.Contains(err.Error(), m.Object) {

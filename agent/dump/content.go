@@ -1,0 +1,88 @@
+package dump
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// content looks at unpacked content, which it reads to its end.
+func content(r *bufio.Reader) finding {
+	c := &counting{r: r}
+	head, err := r.Peek(sniffed)
+	if len(head) == 0 {
+		return finding{err: noEOF(err)}
+	}
+	look := lookFor(head)
+	in := bufio.NewReaderSize(c, 256<<10)
+	f := look(in)
+	if f.err == nil {
+		_, f.err = io.Copy(io.Discard, in)
+	}
+	f.read, f.err = c.n, noEOF(f.err)
+	return f
+}
+
+// A look reads content of one kind. It may stop early, with a problem or at the end that the content itself has.
+type look func(r *bufio.Reader) finding
+
+// lookFor chooses a look by the first bytes.
+func lookFor(head []byte) look {
+	switch {
+	case bytes.HasPrefix(head, []byte("PGDMP")):
+		return lookPostgresCustom
+	case bytes.HasPrefix(head, []byte("SQLite format 3\x00")):
+		return lookSQLite
+	case bytes.HasPrefix(head, []byte("REDIS0")):
+		return lookRedis
+	case bytes.HasPrefix(head, []byte("\x6d\xe2\x99\x81")):
+		return lookMongo
+	case len(head) > 262 && string(head[257:262]) == "ustar":
+		return lookTar
+	case bytes.HasPrefix(head, []byte("age-encryption.org/v1")), bytes.HasPrefix(head, []byte("-----BEGIN ")):
+		return lookNowhere("it is encrypted")
+	case bytes.IndexByte(head, 0) >= 0:
+		return lookNowhere("")
+	}
+	return lookText
+}
+
+// lookNowhere is for what cannot be looked into.
+func lookNowhere(string) look {
+	return func(*bufio.Reader) finding { return finding{} }
+}
+
+// noEOF is nil for the regular end.
+func noEOF(err error) error {
+	if err == io.EOF { //nolint:errorlint // a wrapped one is no regular end
+		return nil
+	}
+	return err
+}
+
+// counting counts what is read.
+type counting struct {
+	r io.Reader
+	n int64
+}
+
+func (c *counting) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// cut is the finding of binary content that ends too early, unless reading failed: then the end says nothing.
+func cut(kind Kind, at string, err error) finding {
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return finding{kind: kind, at: at, err: err}
+	}
+	f := finding{kind: kind, at: at, problem: fmt.Sprintf("this %s file ends too early", kind)}
+	if at != "" {
+		f.problem += ", in " + at
+	}
+	f.problem += ": it was not written to the end"
+	return f
+}

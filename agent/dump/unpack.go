@@ -1,0 +1,188 @@
+package dump
+
+import (
+	"bufio"
+	"bytes"
+	"compress/bzip2"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/dustin/go-humanize"
+	"github.com/gabriel-vasile/mimetype"
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+	"github.com/ulikunitz/xz"
+)
+
+// sniffed is how much of the beginning is looked at: as much as the library that knows the magic numbers reads.
+const sniffed = 3072
+
+// maxWindow bounds the memory that a decompressor may take: what zstd --long and xz -9 need.
+const maxWindow = 128 << 20
+
+// errTooLarge can occur in unpack and while unpacking: it takes more memory than maxWindow.
+var errTooLarge = fmt.Errorf("to unpack it takes more than %s of memory: nobody looked inside", humanize.IBytes(maxWindow))
+
+// packingOf tells how a file is packed by its first bytes; empty: it is not, as far as is known.
+func packingOf(head []byte) string {
+	if len(head) >= 4 && bytes.Equal(head[:4], []byte("\x28\xb5\x2f\xfd")) {
+		return "zstd" // also when it is too short for the library
+	}
+	switch m := mimetype.Detect(head); {
+	case m.Is("application/gzip"):
+		return "gzip"
+	case m.Is("application/zstd"):
+		return "zstd"
+	case m.Is("application/x-bzip2"):
+		return "bzip2"
+	case m.Is("application/x-xz"):
+		return "xz"
+	}
+	return ""
+}
+
+// unpack reads a packed file, which begins with head; several members or streams in a row are one file.
+func unpack(packing string, r *bufio.Reader, head []byte) (io.ReadCloser, error) {
+	switch packing {
+	case "gzip":
+		return newGzipMembers(r)
+	case "zstd":
+		d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
+		if err != nil {
+			return nil, err
+		}
+		return zstdReader{d}, nil
+	case "bzip2":
+		return io.NopCloser(bzip2.NewReader(r)), nil
+	case "xz":
+		if xzWindow(head) > maxWindow {
+			return nil, errTooLarge
+		}
+		d, err := xz.NewReader(r)
+		return io.NopCloser(d), err
+	}
+	panic("unknown packing " + packing)
+}
+
+type zstdReader struct{ *zstd.Decoder }
+
+func (z zstdReader) Read(p []byte) (int, error) {
+	n, err := z.Decoder.Read(p)
+	if errors.Is(err, zstd.ErrWindowSizeExceeded) {
+		err = errTooLarge
+	}
+	return n, err
+}
+
+func (z zstdReader) Close() error {
+	z.Decoder.Close()
+	return nil
+}
+
+// gzipMembers reads one gzip member after the other. Zeros that follow the last one, as tapes and some tools leave them, are
+// passed over, as gzip itself does.
+type gzipMembers struct {
+	r      *bufio.Reader
+	member *gzip.Reader
+}
+
+func newGzipMembers(r *bufio.Reader) (*gzipMembers, error) {
+	member, err := gzip.NewReader(r)
+	if err != nil {
+		return nil, err
+	}
+	member.Multistream(false)
+	return &gzipMembers{r, member}, nil
+}
+
+func (g *gzipMembers) Read(p []byte) (int, error) {
+	for {
+		n, err := g.member.Read(p)
+		if !errors.Is(err, io.EOF) || n > 0 {
+			return n, ignoreEOF(err)
+		}
+		if err := g.next(); err != nil {
+			return 0, err
+		}
+	}
+}
+
+func ignoreEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}
+
+// next begins the next member; io.EOF: there is none.
+func (g *gzipMembers) next() error {
+	first, err := g.r.Peek(1)
+	if len(first) == 0 {
+		return err
+	}
+	if first[0] != 0 {
+		if err := g.member.Reset(g.r); err != nil {
+			return err
+		}
+		g.member.Multistream(false)
+		return nil
+	}
+	for {
+		b, err := g.r.ReadByte()
+		if err != nil {
+			return err
+		}
+		if b != 0 {
+			return gzip.ErrHeader
+		}
+	}
+}
+
+func (g *gzipMembers) Close() error { return g.member.Close() }
+
+// xzWindow is how much memory the first block asks for, in bytes (The .xz File Format 1.2.1, 3.1 and 5.3.1); 0: it cannot be
+// told, and the decompressor will say what is wrong.
+func xzWindow(head []byte) int64 {
+	const streamHeader = 12
+	if len(head) < streamHeader+8 {
+		return 0
+	}
+	flags, rest := head[streamHeader+1], head[streamHeader+2:]
+	for _, has := range []byte{0x40, 0x80} { // compressed and uncompressed size, numbers of variable length
+		if flags&has == 0 {
+			continue
+		}
+		last := slices.IndexFunc(rest, func(b byte) bool { return b < 0x80 })
+		if last < 0 {
+			return 0
+		}
+		rest = rest[last+1:]
+	}
+	if len(rest) < 3 || rest[0] != 0x21 || rest[1] != 1 || rest[2] > 40 {
+		return 0
+	}
+	bits := int64(rest[2])
+	if bits == 40 {
+		return 1<<32 - 1
+	}
+	return (2 | bits&1) << (bits/2 + 11)
+}
+
+// brokenPacking says for people what is wrong with a packed file.
+func brokenPacking(packing string, err error, at string) string {
+	where := ""
+	if at != "" {
+		where = ", in " + at
+	}
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF):
+		return fmt.Sprintf("its %s stream is cut off%s: it was not written to the end, or the disk was full", packing, where)
+	case errors.Is(err, gzip.ErrChecksum) || errors.Is(err, zstd.ErrCRCMismatch):
+		return fmt.Sprintf("its %s checksum is wrong%s: the file was damaged after it was written", packing, where)
+	case errors.Is(err, gzip.ErrHeader) || errors.Is(err, zstd.ErrMagicMismatch):
+		return fmt.Sprintf("something that is not %s follows its end%s", packing, where)
+	}
+	return fmt.Sprintf("its %s stream is damaged%s: %v", packing, where, err)
+}

@@ -1,0 +1,338 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"offsite/agent/dump"
+	"offsite/agent/journal"
+	"offsite/crypto"
+)
+
+// Health is how closely dumps are looked at.
+type Health struct {
+	// Workers is how many dumps are examined at once, each on one processor; less than 1 counts as 1.
+	Workers int
+	// FullBelow is the size from which on a packed dump is not unpacked, in bytes; 0: every dump is.
+	FullBelow int64
+}
+
+// exams are the dumps whose bytes are being examined, beside the uploads and never in their way: an exam follows the bytes
+// that an upload has read, out of the system's cache. Where unpacking is slower than the link, it could not have a verdict for
+// the manifest anyway: then it leaves the processors to the upload, and goes on when that has read everything.
+type exams struct {
+	Health
+
+	mu      sync.Mutex
+	by      map[string]*exam // all that have begun or wait
+	waiting []*exam
+	changed chan struct{} // closed and renewed when there is one more or one less
+}
+
+// exam is one dump under examination.
+type exam struct {
+	id   string
+	file *os.File
+	size int64
+	done chan struct{} // closed when the verdict is there, or when there will be none
+
+	mu      sync.Mutex
+	next    int64         // what was examined
+	allowed int64         // what may be
+	waits   bool          // somebody waits for changed
+	changed chan struct{} // closed when allowed has changed and somebody waits
+}
+
+// maxExams bounds the descriptors of exams.
+const maxExams = 256
+
+func newExams(h Health) *exams {
+	h.Workers = max(1, h.Workers)
+	return &exams{Health: h, by: map[string]*exam{}, changed: make(chan struct{})}
+}
+
+// begin queues a dump that has no verdict yet; its exam goes as far as it is allowed to. nil: there are too many at once.
+func (e *exams) begin(id string, file *os.File, size int64) (*exam, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if x := e.by[id]; x != nil {
+		return x, nil
+	}
+	if len(e.by) >= maxExams {
+		return nil, nil
+	}
+	fd, err := unix.FcntlInt(file.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file.Name(), err)
+	}
+	x := &exam{id: id, file: os.NewFile(uintptr(fd), file.Name()), size: size, done: make(chan struct{}), changed: make(chan struct{})}
+	e.by[id] = x
+	e.waiting = append(e.waiting, x)
+	e.wake()
+	return x, nil
+}
+
+func (e *exams) wake() {
+	close(e.changed)
+	e.changed = make(chan struct{})
+}
+
+// run examines until ctx ends; an exam that is cut off by that begins again at the next start. judge gets each verdict; its
+// error ends all.
+func (e *exams) run(ctx context.Context, judge func(id string, r dump.Report, failure error) error) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for range e.Workers {
+		group.Go(func() error {
+			for {
+				x, err := e.take(ctx)
+				if err != nil {
+					return err
+				}
+				report, failure := e.examine(ctx, x)
+				if ctx.Err() == nil {
+					err = judge(x.id, report, failure)
+				}
+				e.end(x)
+				if err != nil {
+					return err
+				}
+			}
+		})
+	}
+	err := group.Wait()
+	e.mu.Lock()
+	left := e.waiting
+	e.waiting = nil
+	e.mu.Unlock()
+	for _, x := range left {
+		e.end(x)
+	}
+	return err
+}
+
+// take waits for the next exam.
+func (e *exams) take(ctx context.Context) (*exam, error) {
+	for {
+		e.mu.Lock()
+		if len(e.waiting) > 0 {
+			x := e.waiting[0]
+			e.waiting = e.waiting[1:]
+			e.mu.Unlock()
+			return x, nil
+		}
+		changed := e.changed
+		e.mu.Unlock()
+		if err := sleep(ctx, 0, changed); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (e *exams) end(x *exam) {
+	x.file.Close()
+	e.mu.Lock()
+	delete(e.by, x.id)
+	e.wake()
+	e.mu.Unlock()
+	close(x.done)
+}
+
+// idle waits until nothing is left to examine.
+func (e *exams) idle(ctx context.Context) error {
+	for {
+		e.mu.Lock()
+		left, changed := len(e.by), e.changed
+		e.mu.Unlock()
+		if left == 0 {
+			return nil
+		}
+		if err := sleep(ctx, 0, changed); err != nil {
+			return err
+		}
+	}
+}
+
+// examine runs on a thread of its own with the lowest priority: uploads go first. The thread ends with it.
+func (e *exams) examine(ctx context.Context, x *exam) (report dump.Report, err error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		unix.Setpriority(unix.PRIO_PROCESS, 0, 19) // of this thread alone; that it fails is no harm
+		report, err = dump.Examine(&following{stop: ctx.Done(), exam: x}, x.size, dump.Limits{FullBelow: e.FullBelow})
+	}()
+	<-done
+	return report, err
+}
+
+// advance allows the exam n bytes more.
+func (x *exam) advance(n int64) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.allowed = min(x.size, x.allowed+n)
+	if x.waits {
+		x.waits = false
+		close(x.changed)
+		x.changed = make(chan struct{})
+	}
+}
+
+// free allows all of the dump.
+func (x *exam) free() { x.advance(x.size) }
+
+// Write counts what an upload reads, so that an exam can be a tap of the sealing.
+func (x *exam) Write(p []byte) (int, error) {
+	x.advance(int64(len(p)))
+	return len(p), nil
+}
+
+// errChanged: the file became shorter while it was examined.
+var errChanged = errors.New("the dump changed while it was looked at")
+
+// following reads the dump as far as it is allowed, and waits for more.
+type following struct {
+	stop   <-chan struct{}
+	exam   *exam
+	behind bool // too far, and until the upload has read everything
+}
+
+// maxLag is how far an exam may be behind an upload and still keep up with it.
+const maxLag = 32 << 20
+
+func (f *following) Read(p []byte) (int, error) {
+	x := f.exam
+	for {
+		if x.next == x.size {
+			return 0, io.EOF
+		}
+		allowed, changed := f.may()
+		if x.next < allowed {
+			n, err := x.file.ReadAt(p[:min(int64(len(p)), allowed-x.next)], x.next)
+			x.next += int64(n)
+			if n > 0 {
+				return n, nil
+			}
+			if errors.Is(err, io.EOF) {
+				err = errChanged
+			}
+			return 0, err
+		}
+		select {
+		case <-changed:
+		case <-f.stop:
+			return 0, context.Canceled
+		}
+	}
+}
+
+// may is how far the exam may read now, and what to wait for if it has got there.
+func (f *following) may() (allowed int64, changed <-chan struct{}) {
+	x := f.exam
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	f.behind = x.allowed < x.size && (f.behind || x.allowed-x.next > maxLag)
+	allowed = x.allowed
+	if f.behind {
+		allowed = x.next
+	}
+	x.waits = x.waits || x.next >= allowed
+	return allowed, x.changed
+}
+
+// judged takes the verdict on a dump into the journal, and tells the targets whose manifests lack it.
+func (a *Agent) judged(id string, r dump.Report, failure error) error {
+	d, err := a.journal.ByID(id)
+	if err != nil || d == nil {
+		return err
+	}
+	if failure != nil {
+		r = dump.Report{Health: dump.Unchecked, Reason: fmt.Sprintf("it could not be looked at: %v", failure)}
+	}
+	if r.Health != dump.Suspect {
+		why, err := a.oddSize(d)
+		if err != nil {
+			return err
+		}
+		if why != "" {
+			r.Health, r.Reason = dump.Suspect, why
+		}
+	}
+	if d.Suspect != "" {
+		r.Health, r.Reason = dump.Suspect, d.Suspect
+	}
+	now, err := a.journal.Update(id, func(d *journal.Dump) {
+		d.Health = &journal.Health{State: r.Health, Reason: r.Reason, Kind: string(r.Kind), Packing: r.Packing, Unpacked: r.Unpacked}
+	})
+	if err != nil {
+		return err
+	}
+	if r.Health == dump.Suspect {
+		a.Log.Error("dump is suspect", "dump", d.Path, "series", d.Series, "reason", r.Reason)
+		a.suspects.note(fmt.Sprintf("%s: %s", d.Path, r.Reason))
+	}
+	for _, w := range a.workers {
+		if now.Targets[w.target.Name].Pending {
+			w.queue.push(id)
+		}
+	}
+	return nil
+}
+
+// reexamine begins the exam of a dump that was delivered before there was a verdict, and of which an earlier run knew none.
+func (a *Agent) reexamine(d *journal.Dump) error {
+	f, err := a.openDump(d)
+	if errors.Is(err, errVanished) || errors.Is(err, crypto.ErrSourceChanged) {
+		return a.judged(d.ID, dump.Report{}, err)
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	x, err := a.exams.begin(d.ID, f, d.File.Size)
+	if err != nil {
+		return err
+	}
+	if x == nil {
+		return errTooMany
+	}
+	x.free()
+	return nil
+}
+
+// errTooMany: so many dumps are being examined that this one has to wait.
+var errTooMany = errors.New("too many dumps are being looked at")
+
+// patience is how long a manifest waits for the verdict when the transfer took so long: a small dump has it at once, and a
+// large one must not be without a manifest for it.
+func patience(took time.Duration) time.Duration { return 100*time.Millisecond + took/40 }
+
+// health is the verdict on the dump of a shipment, for which the caller has so much patience; Pending if there is none yet.
+func (s *shipment) health(ctx context.Context, wait time.Duration) (*journal.Health, error) {
+	if s.exam != nil {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		select {
+		case <-s.exam.done:
+		case <-timer.C:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	d, err := s.agent.journal.ByID(s.dump.ID)
+	if err != nil {
+		return nil, err
+	}
+	if d != nil && d.Health != nil {
+		return d.Health, nil
+	}
+	return &journal.Health{State: dump.Pending}, nil
+}

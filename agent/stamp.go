@@ -1,0 +1,59 @@
+package agent
+
+import (
+	"context"
+
+	"offsite/agent/dump"
+	"offsite/agent/journal"
+	"offsite/agent/vault"
+)
+
+// stamp writes the manifest anew on a target that got it before there was a verdict on the dump.
+func (w *worker) stamp(ctx context.Context, d *journal.Dump) error {
+	if d.Health == nil {
+		return w.agent.reexamine(d)
+	}
+	object := d.Targets[w.target.Name].Object
+	name, err := vault.Parse(object)
+	if err != nil {
+		return err
+	}
+	m, _, err := w.vault.Manifest(ctx, name)
+	switch {
+	case isMissing(err): // retention or somebody else has removed it
+	case mayNotLook(err):
+		w.log.Warn("the manifest does not say how the dump is: these credentials may not read it", "object", object, "health", d.Health.State, "reason", d.Health.Reason)
+	case err != nil:
+		return err
+	case m.Health.State == dump.Pending:
+		m.Health = vault.Health(*d.Health)
+		if err := w.recommit(ctx, name, m); err != nil {
+			return err
+		}
+	}
+	if _, err := w.agent.journal.Update(d.ID, func(d *journal.Dump) {
+		t := d.Targets[w.target.Name]
+		t.Pending = false
+		d.Targets[w.target.Name] = t
+	}); err != nil {
+		return err
+	}
+	w.gotDump(d.Series)
+	return nil
+}
+
+// recommit signs a manifest that says something else of its dump's health now, and stores it over the old one.
+func (w *worker) recommit(ctx context.Context, name vault.Name, m *vault.Manifest) error {
+	signed, err := vault.Sign(w.agent.Signer, m)
+	if err != nil {
+		return err
+	}
+	locked, err := w.firstLock(ctx, name.Series, name.Taken)
+	if err != nil {
+		return err
+	}
+	if err := w.vault.Commit(ctx, name, signed, locked); err != nil {
+		return err
+	}
+	return w.agent.journal.SetVerdicts(w.target.Name, map[string]journal.Verdict{m.Object: verdictOf(m, "")})
+}

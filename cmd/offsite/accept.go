@@ -1,0 +1,47 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"offsite/agent"
+)
+
+func acceptCommand(config *string, std streams) *cobra.Command {
+	return &cobra.Command{
+		Use: "accept NAME", Short: "Say that a suspect dump is fine", Args: usage(cobra.ExactArgs(1)),
+		Long: `A dump that is cut off, empty, or of an odd size is suspect: it is shipped all the same, and counts for nothing in
+retention. Where that was a false alarm, accept signs its manifest anew on every target: it counts as healthy from then
+on, and the sizes of later dumps are compared with its size. NAME is the dump's file name or its object's name.`,
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			c, err := loadToRead(*config)
+			if err != nil {
+				return err
+			}
+			o, err := agentOptions(c, std.err)
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, closeTargets(o.Targets)) }()
+			o.Journal = "prune.db" // the agent has its own open
+			a, err := agent.New(o)
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, a.Close()) }()
+			all, err := a.Accept(cmd.Context(), args[0])
+			for _, one := range all {
+				fmt.Fprintf(std.out, "%s: %s counts as healthy now (it was suspect: %s)\n", one.Target, printable(one.Object), printable(one.Reason))
+			}
+			switch {
+			case err != nil && len(all) > 0:
+				return fmt.Errorf("%w\n%w", errUnaccepted, err)
+			case err == nil && len(all) == 0:
+				return fmt.Errorf("no suspect backup is called %q (%w); `offsite list` shows which are suspect", args[0], errNotFound)
+			}
+			return err
+		},
+	}
+}
