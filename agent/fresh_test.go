@@ -3,6 +3,7 @@ package agent_test
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -74,6 +75,42 @@ func TestDumpsThatAreRenamedWhileTheyWait(t *testing.T) {
 }
 
 // One dump that cannot be read keeps no other from its target, and is said in the end.
+// logrotate renames what waits, and the next dump takes its path, while the agent is down. Both are shipped.
+func TestADumpIsRenamedAndItsPathTaken(t *testing.T) {
+	h := newHost(t)
+	old := h.write("shop.sql", 100_000)
+	past := time.Now().Add(-24 * time.Hour)
+	os.Chtimes(filepath.Join(h.dumps, "shop.sql"), past, past)
+	h.a.Fault(func(mem.Call) error { return fmt.Errorf("down: %w", providers.ErrPermanent) })
+	h.once()
+	h.a.Fault(nil)
+	if err := os.Rename(filepath.Join(h.dumps, "shop.sql"), filepath.Join(h.dumps, "shop.sql.1")); err != nil {
+		t.Fatal(err)
+	}
+	fresh := h.write("shop.sql", 90_000)
+	s := h.once()
+	if s.Targets[0].Lost > 0 {
+		t.Errorf("%+v", s)
+	}
+	sizes := map[int]int{}
+	for name, b := range h.a.Objects() {
+		if !strings.HasSuffix(name, ".manifest") {
+			r, err := age.Decrypt(bytes.NewReader(b), h.identity)
+			if err != nil {
+				t.Fatal(err)
+			}
+			plain, err := io.ReadAll(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sizes[len(plain)]++
+		}
+	}
+	if sizes[len(old)] != 1 || sizes[len(fresh)] != 1 || len(sizes) != 2 {
+		t.Errorf("the target has dumps of these sizes: %v", sizes)
+	}
+}
+
 func TestADumpThatCannotBeReadStandsInNobodysWay(t *testing.T) {
 	h := newHost(t)
 	want := map[string][]byte{}

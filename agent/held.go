@@ -20,10 +20,11 @@ type held struct {
 
 func newHeld() held { return held{files: map[string]*os.File{}} }
 
-// hold opens a dump that was just found. Failing to do so is no error yet: it shows when the dump is shipped.
+// hold opens a dump that was found, if its path still has that version. Failing to do so is no error yet: it shows when the
+// dump is shipped.
 func (h *held) hold(d *journal.Dump) {
 	f, err := os.OpenFile(d.Path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
-	if err == nil && !h.put(d.ID, f) {
+	if err == nil && (sameVersion(f, d.File) != nil || !h.put(d.ID, f)) {
 		f.Close()
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"offsite/agent/dump"
 	"offsite/agent/journal"
 	"offsite/agent/vault"
+	"offsite/agent/watch"
 )
 
 // ship brings one dump to the worker's target: steps 5 to 7 of its life. Every step may be repeated after a crash.
@@ -217,6 +218,10 @@ func (a *Agent) lose(ctx context.Context, d *journal.Dump, cause error) error {
 			w.queue.push(d.ID) // to tidy up
 		}
 	}
-	a.watcher.Requeue(d.Path)
+	for _, path := range []string{d.Path, now.Path, a.watcher.Find(watch.FileID(d.File))} {
+		if path != "" {
+			a.watcher.Requeue(path)
+		}
+	}
 	return ctx.Err()
 }

@@ -139,18 +139,29 @@ func (s *shipment) restoreSealing() (err error) {
 
 // openDump opens the dump's file, and makes sure that it is still the version that was found.
 func (a *Agent) openDump(d *journal.Dump) (*os.File, error) {
-	f, err := a.held.take(d.ID), error(nil)
-	if f == nil {
-		f, err = os.OpenFile(d.Path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if f := a.held.take(d.ID); f != nil {
+		return thisVersion(f, d)
 	}
-	if errors.Is(err, fs.ErrNotExist) {
+	f, err := os.OpenFile(d.Path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err == nil {
+		f, err = thisVersion(f, d)
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		if f, err = a.openRenamed(d); err != nil {
 			return nil, a.missing(d, err)
 		}
+		return thisVersion(f, d)
+	case errors.Is(err, crypto.ErrSourceChanged): // perhaps it was renamed, and its path has another dump
+		if renamed, renameErr := a.openRenamed(d); renameErr == nil {
+			return thisVersion(renamed, d)
+		}
 	}
-	if err != nil {
-		return nil, err
-	}
+	return f, err
+}
+
+// thisVersion is the open file, or closes it if it is not the version that the journal has.
+func thisVersion(f *os.File, d *journal.Dump) (*os.File, error) {
 	if err := sameVersion(f, d.File); err != nil {
 		f.Close()
 		return nil, err

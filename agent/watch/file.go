@@ -57,6 +57,15 @@ func idOf(info fs.FileInfo) FileID {
 	return id
 }
 
+// birth is when a file was made, in nanoseconds since 1970; 0: the file system does not tell.
+func birth(path string) int64 {
+	var st unix.Statx_t
+	if unix.Statx(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW, unix.STATX_BTIME, &st) != nil || st.Mask&unix.STATX_BTIME == 0 {
+		return 0
+	}
+	return st.Btime.Sec*1e9 + int64(st.Btime.Nsec)
+}
+
 // Check says whether the file at path is finished as far as one look can tell: regular, not empty, and not open for
 // writing. It is for a file that a person names; a Watcher also waits for it to settle.
 func Check(path string) (FileID, error) {

@@ -146,8 +146,8 @@ func (w *Watcher) forget(present map[string]bool) {
 			delete(w.seen, p)
 		}
 	}
-	for k, p := range w.inodes {
-		if id, ok := w.seen[p]; !ok || id.inode() != k {
+	for k, given := range w.inodes {
+		if id, ok := w.seen[given.path]; !ok || id.inode() != k {
 			delete(w.inodes, k)
 		}
 	}
@@ -168,15 +168,14 @@ func (w *Watcher) note(dir int, p string, id FileID) {
 		w.mu.Unlock()
 		return
 	}
-	if other, ok := w.inodes[id.inode()]; ok && other != p && !again {
-		if now, _, err := Stat(other); err != nil || now.inode() != id.inode() {
-			w.inodes[id.inode()] = p // it was renamed
-		}
+	alias := !again && w.alias(p, id)
+	if alias {
 		w.seen[p] = id
-		w.mu.Unlock()
-		return
 	}
 	w.mu.Unlock()
+	if alias {
+		return
+	}
 	if !again && w.opts.Known != nil && w.opts.Known(p, id) {
 		w.remember(p, id)
 		return
@@ -184,12 +183,32 @@ func (w *Watcher) note(dir int, p string, id FileID) {
 	w.pending.observe(dir, p, id, w.dirs[dir].Settle, now)
 }
 
+// alias says whether p is another name of a version that was given out: a hard link, or what it was renamed to. An inode that
+// was given to another file, of the same size and mtime, was born at another time; where the file system does not tell, it
+// is looked at again. The caller holds the lock.
+func (w *Watcher) alias(p string, id FileID) bool {
+	given, ok := w.inodes[id.inode()]
+	if !ok || given.path == p {
+		return false
+	}
+	if now, _, err := Stat(given.path); err == nil && now.inode() == id.inode() {
+		return true
+	}
+	if given.born == 0 || given.born != birth(p) {
+		return false
+	}
+	given.path = p
+	w.inodes[id.inode()] = given
+	return true
+}
+
 func (w *Watcher) remember(p string, id FileID) {
+	born := birth(p)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.again, p)
 	w.seen[p] = id
-	w.inodes[id.inode()] = p
+	w.inodes[id.inode()] = given{p, born}
 	w.pending.drop(p)
 }
 
@@ -223,8 +242,7 @@ func (w *Watcher) settle(ctx context.Context, out Out) error {
 func (w *Watcher) linked(k *candidate) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	other, ok := w.inodes[k.id.inode()]
-	if !ok || other == k.path || w.again[k.path] {
+	if w.again[k.path] || !w.alias(k.path, k.id) {
 		return false
 	}
 	w.seen[k.path] = k.id

@@ -82,12 +82,18 @@ type Watcher struct {
 	mu      sync.Mutex
 	again   map[string]bool // paths to give out once more
 	wake    chan struct{}
-	inodes  map[inode]string // path of each version that was given out; guarded by mu for Find
+	inodes  map[inode]given // where each version lies that was given out; guarded by mu for Find
 	pending *candidates
 	seen    map[string]FileID // versions given out, or known
 	told    map[string]bool   // log lines that are said once
 
 	troubles map[string]string // what cannot be shipped, and why
+}
+
+// given is a version that was given out.
+type given struct {
+	path string
+	born int64 // see birth
 }
 
 // New starts nothing.
@@ -97,7 +103,7 @@ func New(dirs []Dir, opts Options) *Watcher {
 	}
 	w := &Watcher{
 		opts: opts, log: opts.Log, ready: make(chan struct{}), again: map[string]bool{}, wake: make(chan struct{}, 1),
-		inodes: map[inode]string{}, pending: newCandidates(), seen: map[string]FileID{}, told: map[string]bool{}, troubles: map[string]string{},
+		inodes: map[inode]given{}, pending: newCandidates(), seen: map[string]FileID{}, told: map[string]bool{}, troubles: map[string]string{},
 	}
 	for _, d := range dirs {
 		if d.Settle == 0 {
@@ -127,7 +133,7 @@ func (w *Watcher) Requeue(path string) {
 func (w *Watcher) Find(id FileID) string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.inodes[id.inode()]
+	return w.inodes[id.inode()].path
 }
 
 // dirOf is the index of the watched directory that holds path, and -1 for none.

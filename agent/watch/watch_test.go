@@ -219,6 +219,36 @@ func TestFilesComeAsTheyAreFinished(t *testing.T) {
 	r.expect(t, "last.sql")
 }
 
+// Another file may get the inode of one that is gone, with the same size and mtime (cp -p, rsync -t): it is a new dump.
+func TestAnInodeThatIsUsedAgainIsANewFile(t *testing.T) {
+	dir := t.TempDir()
+	r := run(t, dir, watch.Options{Rescan: 50 * time.Millisecond})
+	old := time.Now().Add(-time.Hour)
+	put := func(name, text string) uint64 {
+		path := filepath.Join(dir, "."+name)
+		write(t, path, text)
+		os.Chtimes(path, old, old)
+		id, _, err := watch.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		os.Rename(path, filepath.Join(dir, name))
+		return id.Ino
+	}
+	first := put("a.sql", "one")
+	r.expect(t, "a.sql")
+	for i := range 100 { // the system may give the inode to others first
+		os.Remove(filepath.Join(dir, "a.sql"))
+		name := fmt.Sprintf("b%d.sql", i)
+		again := put(name, "two") == first
+		r.expect(t, name)
+		if again {
+			return
+		}
+	}
+	t.Log("this file system does not use inodes again")
+}
+
 func TestManyFilesAtOnceAllCome(t *testing.T) {
 	dir := t.TempDir()
 	r := run(t, dir, watch.Options{Rescan: 200 * time.Millisecond})
