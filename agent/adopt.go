@@ -34,7 +34,7 @@ func (p *pastDumps) add(b retention.Backup) {
 
 // wants says whether the target would keep the dump if it had it now.
 func (w *worker) wants(ctx context.Context, d *journal.Dump) (bool, error) {
-	if !w.prunes() || w.target.Retention != Enforce || w.agent.isNewest(d) {
+	if !w.prunes() || w.target.Retention != Enforce || w.agent.isNewest(d) || w.agent.named {
 		return true, nil
 	}
 	w.adoption.mu.Lock()
@@ -99,8 +99,30 @@ func (a *adoption) forget() {
 	a.series = nil
 }
 
+// reconsider finds the dumps of a series anew that targets have declined, since others of it, for which they were declined, are
+// not what they seemed.
+func (a *Agent) reconsider(series string) error {
+	paths, err := a.journal.Undecline(series)
+	if err != nil {
+		return err
+	}
+	for _, w := range a.workers {
+		w.adoption.forget()
+	}
+	for _, path := range paths {
+		a.findAgain(path)
+	}
+	return nil
+}
+
+// findAgain makes the watcher give out a file once more.
+func (a *Agent) findAgain(path string) {
+	a.watcher.Requeue(path)
+	a.unfound.Store(true)
+}
+
 func candidate(d *journal.Dump) retention.Backup {
-	b := retention.Backup{Object: d.Object, Taken: d.Taken.Truncate(time.Second), Found: d.Found, Stored: d.File.Size, Suspect: d.Suspect}
+	b := retention.Backup{Object: d.Object, Shape: dump.Shape(d.Name), Taken: d.Taken.Truncate(time.Second), Found: d.Found, Stored: d.File.Size, Suspect: d.Suspect}
 	if d.Health != nil && d.Health.State == dump.Suspect {
 		b.Suspect = d.Health.Reason
 	}

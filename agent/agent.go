@@ -9,6 +9,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"filippo.io/age"
@@ -99,7 +100,9 @@ type Agent struct {
 	newest    newest
 	exams     *exams
 	suspects  suspects
-	unshipped []string // files that discover could not take, and why
+	named     bool        // the dumps were named by a person: no target declines them
+	unfound   atomic.Bool // files are to be found once more
+	unshipped []string    // files that discover could not take, and why
 	lock      *stateLock
 }
 
@@ -162,11 +165,12 @@ func (a *Agent) addWorkers() error {
 				return err
 			}
 		}
-		if t.Policy != nil && t.Retention != Off {
-			policy := func(series string) string { return t.Policy(series).String() }
-			if err := a.journal.Reconsider(t.Name, policy); err != nil {
-				return err
-			}
+		policy := func(string) string { return "" } // nothing would remove them now
+		if t.Policy != nil && t.Retention == Enforce {
+			policy = func(series string) string { return t.Policy(series).String() }
+		}
+		if err := a.journal.Reconsider(t.Name, policy); err != nil {
+			return err
 		}
 		a.workers = append(a.workers, newWorker(a, t, &share{memory: budget}))
 	}
@@ -256,15 +260,22 @@ func (a *Agent) Run(ctx context.Context) error {
 				return running.Err()
 			}
 		})
-		if w.prunes() {
-			group.Go(func() error { return w.tend(running) })
-		}
+		group.Go(func() error { return w.tend(running) })
 	}
 	return ended(ctx, group.Wait())
 }
 
 // Once finds and ships what is due now, then returns. Each target gets a few tries for each dump.
 func (a *Agent) Once(ctx context.Context) (Summary, error) {
+	s, err := a.round(ctx)
+	if err == nil && a.unfound.Swap(false) {
+		return a.round(ctx)
+	}
+	return s, err
+}
+
+// round finds, ships and tidies up once.
+func (a *Agent) round(ctx context.Context) (Summary, error) {
 	found := make(chan watch.File, 256)
 	group := new(errgroup.Group)
 	var pending []watch.Pending
@@ -331,7 +342,7 @@ func (a *Agent) work(ctx context.Context) error {
 // tidyUp applies retention to every target that has taken what it was owed.
 func (a *Agent) tidyUp(ctx context.Context, s *Summary) error {
 	for i, w := range a.workers {
-		if s.Targets[i].Failed > 0 || !w.prunes() {
+		if s.Targets[i].Failed > 0 {
 			continue
 		}
 		if err := w.retain(ctx, ""); err != nil {
@@ -340,6 +351,7 @@ func (a *Agent) tidyUp(ctx context.Context, s *Summary) error {
 			}
 			s.Targets[i].Unpruned = err
 		}
+		s.Targets[i].Gone = w.gone()
 	}
 	return nil
 }

@@ -278,6 +278,9 @@ func (a *Agent) judged(id string, r dump.Report, failure error) error {
 	if r.Health == dump.Suspect {
 		a.Log.Error("dump is suspect", "dump", d.Path, "series", d.Series, "reason", r.Reason)
 		a.suspects.note(fmt.Sprintf("%s: %s", d.Path, r.Reason))
+		if err := a.reconsider(d.Series); err != nil {
+			return err
+		}
 	}
 	for _, w := range a.workers {
 		if now.Targets[w.target.Name].Pending {

@@ -78,7 +78,7 @@ func (w *worker) recall(h *history, entries []vault.Entry, unread map[string]vau
 		return err
 	}
 	for i, e := range entries {
-		if v := known[i]; v != nil && v.Version == e.Version {
+		if v := known[i]; v != nil && v.Version == w.version(e) {
 			h.add(e, *v)
 		} else {
 			unread[e.Object] = e
@@ -87,9 +87,12 @@ func (w *worker) recall(h *history, entries []vault.Entry, unread map[string]vau
 	return nil
 }
 
+// version is that of a manifest and of the keys that it was verified with.
+func (w *worker) version(e vault.Entry) string { return e.Version + " " + w.agent.Trusted.ID() }
+
 // add judges the data by what the listing says of it now.
 func (h *history) add(e vault.Entry, v journal.Verdict) {
-	b := retention.Backup{Object: e.Object, Taken: e.Taken, Found: v.Found, Stored: max(0, e.Stored), Suspect: v.Suspect, Unsound: v.Unsound, Locked: v.Locked}
+	b := retention.Backup{Object: e.Object, Shape: dump.Shape(e.File), Taken: e.Taken, Found: v.Found, Stored: max(0, e.Stored), Suspect: v.Suspect, Unsound: v.Unsound, Locked: v.Locked}
 	switch {
 	case v.Unsound != "":
 	case e.Stored < 0:
@@ -128,13 +131,13 @@ func (w *worker) verdict(ctx context.Context, e vault.Entry) (journal.Verdict, e
 	m, _, err := w.vault.Manifest(ctx, e.Name)
 	switch {
 	case errors.Is(err, vault.ErrUntrusted):
-		return journal.Verdict{Version: e.Version, Unsound: "signed by a key that is not trusted here"}, nil
+		return journal.Verdict{Version: w.version(e), Unsound: "signed by a key that is not trusted here"}, nil
 	case errors.Is(err, vault.ErrIntegrity):
-		return journal.Verdict{Version: e.Version, Unsound: "its manifest is damaged or forged"}, nil
+		return journal.Verdict{Version: w.version(e), Unsound: "its manifest is damaged or forged"}, nil
 	case err != nil:
 		return journal.Verdict{}, err
 	}
-	return verdictOf(m, e.Version), nil
+	return verdictOf(m, w.version(e)), nil
 }
 
 // verdictOf is what a manifest says of a backup. What has no verdict on its health yet takes no place either.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 
 	"offsite/agent/dump"
@@ -57,6 +58,12 @@ func push(ctx context.Context, o Options, files []watch.File) (s Summary, err er
 		return Summary{}, err
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
+	a.named = true
+	for _, f := range files {
+		if err := a.want(f); err != nil {
+			return Summary{}, err
+		}
+	}
 	if err := a.add(files); err != nil {
 		return Summary{}, err
 	}
@@ -66,4 +73,16 @@ func push(ctx context.Context, o Options, files []watch.File) (s Summary, err er
 		}
 	}
 	return a.drain(ctx)
+}
+
+// want takes back that targets have declined the dump in this file.
+func (a *Agent) want(f watch.File) error {
+	d, err := a.journal.ByFile(journal.File(f.ID))
+	if err != nil || d == nil {
+		return err
+	}
+	_, err = a.journal.Update(d.ID, func(d *journal.Dump) {
+		maps.DeleteFunc(d.Targets, func(_ string, t journal.Delivery) bool { return t.State == journal.Declined })
+	})
+	return err
 }

@@ -38,7 +38,7 @@ type SeriesPlan struct {
 // daily is how often retention looks at everything; a delivery makes it look at that series at once.
 const daily = 24 * time.Hour
 
-// tend applies retention as long as the agent runs: to all series at the start and once a day, and to each series that
+// tend applies retention, or looks, as long as the agent runs: to all series at the start and once a day, and to each series that
 // got a dump. What fails is told, and tried again by the next of these.
 func (w *worker) tend(ctx context.Context) error {
 	timer := time.NewTimer(0)
@@ -133,7 +133,12 @@ func (w *worker) prunes() bool { return w.target.Policy != nil && w.target.Reten
 func (w *worker) retain(ctx context.Context, series string) error {
 	w.retaining.Lock()
 	defer w.retaining.Unlock()
-	w.adoption.forget()
+	if !w.prunes() {
+		return w.look(ctx, series)
+	}
+	if series == "" {
+		w.adoption.forget()
+	}
 	if err := w.finishRemovals(ctx); err != nil {
 		return err
 	}
@@ -141,16 +146,38 @@ func (w *worker) retain(ctx context.Context, series string) error {
 	if err != nil {
 		return err
 	}
-	lockErr := w.lock(ctx, h)
+	failed := []error{w.lock(ctx, h)}
+	if series == "" {
+		failed = append(failed, w.miss(ctx, h))
+	}
 	for _, p := range w.plans(h) {
-		if err := w.apply(ctx, p); err != nil {
-			return errors.Join(lockErr, err)
+		if err := w.apply(ctx, p); err != nil { // another series is not to blame
+			failed = append(failed, err)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
 	}
+	err = errors.Join(failed...)
 	if w.target.Retention != Enforce || series != "" { // what is left over can wait for the daily look
-		return lockErr
+		return err
 	}
-	return errors.Join(lockErr, w.sweep(ctx, h.without), w.sweepUploads(ctx), w.tellHidden(ctx))
+	return errors.Join(err, w.sweep(ctx, h.without), w.sweepUploads(ctx), w.tellHidden(ctx))
+}
+
+// look is all that is done where another machine prunes, or nobody does: what is gone is told.
+func (w *worker) look(ctx context.Context, series string) error {
+	if series != "" {
+		return nil
+	}
+	h, err := w.history(ctx, "")
+	if mayNotLook(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return w.miss(ctx, h)
 }
 
 // sweepUploads removes what uploads left that nobody will finish: parts cost money, and nobody sees them.
@@ -259,6 +286,9 @@ func (w *worker) prove(ctx context.Context, p SeriesPlan) error {
 			return err
 		}
 		m, _, err := w.vault.Manifest(ctx, name)
+		if errors.Is(err, vault.ErrIntegrity) { // it has rotted since it was read: the next plan knows
+			err = errors.Join(err, w.agent.journal.Doubt(w.target.Name, d.Object))
+		}
 		if err != nil {
 			return err
 		}

@@ -141,6 +141,13 @@ func (w *worker) record(d *journal.Dump, m *vault.Manifest) error {
 	if !now.Open() {
 		w.agent.held.drop(d.ID)
 	}
+	if former, err := w.agent.journal.ByID(d.Former); err != nil {
+		return err
+	} else if former != nil && former.Object != m.Object { // it is there again, under its new name
+		if err := w.agent.journal.Gone(w.target.Name, former.Object); err != nil {
+			return err
+		}
+	}
 	if !pending { // else retention waits for the verdict
 		if err := w.agent.journal.SetVerdicts(w.target.Name, map[string]journal.Verdict{m.Object: verdictOf(m, "")}); err != nil {
 			return err
@@ -175,7 +182,11 @@ func (w *worker) tidy(ctx context.Context, d *journal.Dump) error {
 		}
 		return err
 	}
-	return w.vault.RemoveData(ctx, name)
+	if err := w.vault.RemoveData(ctx, name); !mayNotLook(err) {
+		return err
+	}
+	w.log.Info("the target keeps what an upload had begun, of a dump that is gone", "object", d.Object)
+	return nil
 }
 
 // abandon removes data right after the failure, with a context that outlives the transfer's.
@@ -222,6 +233,9 @@ func (a *Agent) lose(ctx context.Context, d *journal.Dump, cause error) error {
 		if path != "" {
 			a.watcher.Requeue(path)
 		}
+	}
+	if err := a.reconsider(d.Series); err != nil {
+		return err
 	}
 	return ctx.Err()
 }

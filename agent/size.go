@@ -7,6 +7,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"offsite/agent/dump"
 	"offsite/agent/journal"
 	"offsite/agent/vault"
 )
@@ -29,9 +30,13 @@ func (a *Agent) oddSize(d *journal.Dump) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	alike := func(object string) bool {
+		other, err := vault.Parse(object)
+		return err == nil && dump.Shape(other.File) == dump.Shape(name.File)
+	}
 	sizes := map[string]int64{}
 	for _, w := range a.workers {
-		last, err := a.journal.Healthy(w.target.Name, vault.SeriesDir(name.Host, name.Series), name.String(), compared)
+		last, err := a.journal.Healthy(w.target.Name, vault.SeriesDir(name.Host, name.Series), name.String(), compared, alike)
 		if err != nil {
 			return "", err
 		}

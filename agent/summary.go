@@ -24,6 +24,8 @@ type Result struct {
 	Failed int
 	// Lost counts those that changed or went away before it had them.
 	Lost int
+	// Gone counts the backups that are gone from it though no retention of ours removed them, and that it has not got again.
+	Gone int
 	// Unpruned is why retention could not look at the target; nil if it could.
 	Unpruned error
 	// Err is the last error, of a try that may have been repeated with success.
@@ -41,7 +43,7 @@ func (s *Summary) add(w *worker) {
 
 // Complete says whether every target has every dump, every file was taken for one, and retention did its part.
 func (s *Summary) Complete() bool {
-	return s.Shipped() && !slices.ContainsFunc(s.Targets, func(r Result) bool { return r.Unpruned != nil })
+	return s.Shipped() && !slices.ContainsFunc(s.Targets, func(r Result) bool { return r.Unpruned != nil || r.Gone > 0 })
 }
 
 // Shipped says whether every target has every dump, and every file was taken for one.

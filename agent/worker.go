@@ -111,6 +111,14 @@ func (w *worker) attempt(ctx context.Context, id string, tries int) error {
 		w.succeeded()
 		w.queue.done(id)
 		return w.judgedMeanwhile(id)
+	case d.Targets[w.target.Name].State == journal.Lost: // no delivery waits for the tidying
+		w.log.Warn("cannot remove what was begun of a dump that is gone", "object", d.Object, "err", err)
+		if tries > 0 {
+			w.queue.done(id)
+		} else {
+			w.queue.later(id, w.agent.Now().Add(slow))
+		}
+		return nil
 	case errors.Is(err, errTooMany):
 		w.queue.later(id, w.agent.Now().Add(time.Minute))
 		return nil

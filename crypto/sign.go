@@ -5,8 +5,11 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
@@ -125,7 +128,10 @@ func (s *Signer) MAC(label string, data []byte) (sum [sha256.Size]byte) {
 }
 
 // Verifiers are the keys whose signatures count. The nil *Verifiers knows none.
-type Verifiers struct{ known note.Verifiers }
+type Verifiers struct {
+	known note.Verifiers
+	id    string
+}
 
 // ParseVerifier checks one verifier key.
 func ParseVerifier(key string) error {
@@ -152,7 +158,16 @@ func ParseVerifiers(keys []string) (*Verifiers, error) {
 		}
 		list = append(list, v)
 	}
-	return &Verifiers{note.VerifierList(list...)}, nil
+	sum := sha256.Sum256([]byte(strings.Join(slices.Sorted(maps.Keys(seen)), "\n")))
+	return &Verifiers{note.VerifierList(list...), hex.EncodeToString(sum[:8])}, nil
+}
+
+// ID is the same for the same set of keys, and another for another one.
+func (v *Verifiers) ID() string {
+	if v == nil {
+		return ""
+	}
+	return v.id
 }
 
 // Open verifies a signed note and gives its text and the key that signed it, as name+hash. Errors are ErrUnsigned,

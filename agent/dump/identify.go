@@ -47,6 +47,9 @@ type Identity struct {
 // tooFar is how far ahead of the clock a dump may say it was taken: zones and skewed clocks explain no more than that.
 const tooFar = 24 * time.Hour
 
+// nearMTime is how near to the file's mtime a number must be to count as seconds since 1970: customers have such numbers too.
+const nearMTime = 7 * 24 * time.Hour
+
 // Identify reads a dump's name. rel is its path below the watched directory, with slashes. A time in the name that is
 // more than a day ahead of now is not believed: the dump is suspect and its mtime is taken; and if that is ahead too,
 // now is. The only error is a name that does not match the pattern.
@@ -61,6 +64,9 @@ func Identify(rel string, mtime, now time.Time, rules Rules) (Identity, error) {
 		return Identity{}, err
 	}
 	id := Identity{File: file, From: FromMTime, Taken: mtime}
+	if found && stamp.unix != 0 && mtime.Sub(stamp.instant(zone, mtime)).Abs() > nearMTime {
+		name, found = bare(file), false // some other number
+	}
 	if found {
 		if taken := stamp.instant(zone, mtime); taken.After(now.Add(tooFar)) {
 			id.Suspect = fmt.Sprintf("its name says %s, which is in the future", taken.Format(time.RFC3339))
@@ -101,9 +107,20 @@ func split(file, pattern string) (name string, s stamp, found bool, err error) {
 	base := trimExtensions(file)
 	s, from, to, found := findStamp(base)
 	if !found {
-		return base, stamp{}, false, nil
+		return bare(file), stamp{}, false, nil
 	}
-	return join(base[:from], base[to:]), s, true, nil
+	return tarred(file, join(base[:from], base[to:])), s, true, nil
+}
+
+// bare is a file name without its extensions.
+func bare(file string) string { return tarred(file, trimExtensions(file)) }
+
+// tarred marks the series of a tar file.
+func tarred(file, name string) string {
+	if name != "" && Shape(file) == "tar" {
+		return name + ".tar"
+	}
+	return name
 }
 
 // separators stand between the parts of a file name.
@@ -121,18 +138,51 @@ func join(before, after string) string {
 
 // extensions say of what kind the content is, never which database it is of.
 var extensions = map[string]bool{
-	"sql": true, "dump": true, "dmp": true, "pgdump": true, "psql": true, "pgsql": true, "mysql": true, "custom": true, "tar": true,
-	"tgz": true, "tbz2": true, "txz": true, "tzst": true, "gz": true, "zst": true, "zstd": true, "bz2": true, "xz": true, "lz4": true,
+	"sql": true, "dump": true, "dmp": true, "pgdump": true, "psql": true, "pgsql": true, "mysql": true, "custom": true, "gz": true, "zst": true, "zstd": true, "bz2": true, "xz": true, "lz4": true,
 	"lzma": true, "br": true, "7z": true, "zip": true, "rar": true, "bak": true, "backup": true, "bson": true, "archive": true,
-	"rdb": true, "db": true, "sqlite": true, "sqlite3": true, "age": true, "gpg": true, "enc": true, "asc": true, "json": true, "csv": true,
-	"xml": true, "txt": true, "bin": true, "ldif": true,
+	"rdb": true, "db": true, "sqlite": true, "sqlite3": true, "age": true, "gpg": true, "enc": true, "bin": true, "ldif": true,
+}
+
+// tars are extensions of tar files. These are of another kind than a database's dump of the same name, of the same night, and
+// have a series of their own, which ends in .tar.
+var tars = map[string]bool{"tar": true, "tgz": true, "tbz2": true, "txz": true, "tzst": true}
+
+// packings say nothing of what is in a file.
+var packings = map[string]bool{
+	"gz": true, "zst": true, "zstd": true, "bz2": true, "xz": true, "lz4": true, "lzma": true, "br": true, "age": true, "gpg": true, "enc": true,
+}
+
+// Shape is what a file's extensions say of its content, whatever it is packed in: "sql" for db_20261122.sql.gz. Files of one
+// series that have different shapes are not the same thing twice.
+func Shape(file string) string {
+	shape := ""
+	for {
+		i := strings.LastIndexByte(file, '.')
+		if i <= 0 {
+			return shape
+		}
+		e := strings.ToLower(file[i+1:])
+		if tars[e] {
+			return "tar"
+		}
+		if !extensions[e] {
+			return shape
+		}
+		if !packings[e] {
+			shape = strings.TrimSuffix(e+"."+shape, ".")
+		}
+		file = file[:i]
+	}
 }
 
 // trimExtensions cuts known extensions off the end, however many, but never the whole name.
 func trimExtensions(name string) string {
 	for {
 		i := strings.LastIndexByte(name, '.')
-		if i <= 0 || !extensions[strings.ToLower(name[i+1:])] {
+		if i <= 0 {
+			return name
+		}
+		if e := strings.ToLower(name[i+1:]); !extensions[e] && !tars[e] {
 			return name
 		}
 		name = name[:i]

@@ -22,6 +22,17 @@ func mustZone(name string) *time.Location {
 
 var now = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
+func TestShapes(t *testing.T) {
+	for file, want := range map[string]string{
+		"db_20261122.sql.gz": "sql", "db_20261122.sql.zst.gpg": "sql", "db_20261122.dump": "dump", "db.tar.xz": "tar", "db.tgz": "tar",
+		"db": "", "db.gz": "", "db.custom.dump": "custom.dump", ".sql": "",
+	} {
+		if got := dump.Shape(file); got != want {
+			t.Errorf("%s: %q, want %q", file, got, want)
+		}
+	}
+}
+
 func TestNamesOfTheField(t *testing.T) {
 	mtime := time.Date(2026, 11, 22, 2, 0, 5, 0, time.UTC)
 	for _, c := range []struct{ rel, series, taken, from string }{
@@ -32,13 +43,17 @@ func TestNamesOfTheField(t *testing.T) {
 		{"backup_db_20261120.sql", "backup_db", "2026-11-19T23:00:00Z", "name"},
 		{"db-2026-11-22T03:00:01+02:00.sql", "db", "2026-11-22T01:00:01Z", "name"},
 		{"db-2026-11-22T03:00:01.123456Z.sql", "db", "2026-11-22T03:00:01Z", "name"},
-		{"db.2026-11-22-03-00.tar.zst", "db", "2026-11-22T02:00:00Z", "name"},
+		{"db.2026-11-22-03-00.tar.zst", "db.tar", "2026-11-22T02:00:00Z", "name"},
 		{"2026-11-22_db.sql", "db", "2026-11-22T02:00:05Z", "name"},
 		{"2026-11-22_03-00-01_db.sql", "db", "2026-11-22T02:00:01Z", "name"},
 		{"pre_20261122_030001_post.sql.gz", "pre_post", "2026-11-22T02:00:01Z", "name"},
 		{"db.20261122030001.sql.gz", "db", "2026-11-22T02:00:01Z", "name"},
-		{"db-1763780401.sql.gz", "db", "2025-11-22T03:00:01Z", "name"},
-		{"db-1763780401000.sql.gz", "db", "2025-11-22T03:00:01Z", "name"},
+		{"db-1795316401.sql.gz", "db", "2026-11-22T03:00:01Z", "name"},
+		{"db-1795316401000.sql.gz", "db", "2026-11-22T03:00:01Z", "name"},
+		{"customer_1000000001.sql", "customer_1000000001", "2026-11-22T02:00:05Z", "mtime"}, // no time, but a number
+		{"db_20261122_030001.csv.gz", "db_csv", "2026-11-22T02:00:01Z", "name"},
+		{"db_20261122_030001.sql.gz.asc", "db_sql.gz.asc", "2026-11-22T02:00:01Z", "name"},
+		{"db_20261122_030001.tgz", "db.tar", "2026-11-22T02:00:01Z", "name"},
 		{"db.sql.gz", "db", "2026-11-22T02:00:05Z", "mtime"},
 		{"db.sql.gz.1", "db.sql.gz.1", "2026-11-22T02:00:05Z", "mtime"},
 		{"db_Mon.sql.gz", "db_Mon", "2026-11-22T02:00:05Z", "mtime"},
@@ -51,8 +66,8 @@ func TestNamesOfTheField(t *testing.T) {
 		{"20261122.sql.gz", "dump", "2026-11-22T02:00:05Z", "name"},
 		{"pg15_20261122_030001.sql.gz", "pg15", "2026-11-22T02:00:01Z", "name"},
 		{"db2_20261122.sql", "db2", "2026-11-22T02:00:05Z", "name"},
-		{"v2.1_20261122_0300.tar.gz", "v2.1", "2026-11-22T02:00:00Z", "name"},
-		{"db.tar", "db", "2026-11-22T02:00:05Z", "mtime"},
+		{"v2.1_20261122_0300.tar.gz", "v2.1.tar", "2026-11-22T02:00:00Z", "name"},
+		{"db.tar", "db.tar", "2026-11-22T02:00:05Z", "mtime"},
 		{"databáze_20261122_030001.sql", "databáze", "2026-11-22T02:00:01Z", "name"},
 	} {
 		id, err := dump.Identify(c.rel, mtime, now, dump.Rules{Zone: prague})

@@ -80,6 +80,46 @@ func (j *Journal) Reconsider(target string, policy func(series string) string) e
 	})
 }
 
+// Undecline forgets which dumps of a series targets declined, and gives the paths at which these were.
+func (j *Journal) Undecline(series string) (paths []string, err error) {
+	err = j.db.Update(func(tx *bolt.Tx) error {
+		paths = nil
+		var changed []*Dump
+		err := tx.Bucket(bucketDumps).ForEach(func(id, _ []byte) error {
+			var d Dump
+			if _, err := get(tx.Bucket(bucketDumps), id, &d); err != nil {
+				return err
+			}
+			if d.Series == series && d.undecline() {
+				changed = append(changed, &d)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		for _, d := range changed {
+			paths = append(paths, d.Path)
+			if err := save(tx, d); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return paths, err
+}
+
+// undecline says whether some target had declined the dump.
+func (d *Dump) undecline() (did bool) {
+	for target, t := range d.Targets {
+		if t.State == Declined {
+			delete(d.Targets, target)
+			did = true
+		}
+	}
+	return did
+}
+
 // forget takes the target from the dumps of which it is to be taken.
 func forget(tx *bolt.Tx, target string, which func(*Dump) bool) error {
 	var changed []*Dump

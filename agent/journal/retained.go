@@ -78,6 +78,45 @@ func (j *Journal) SetVerdicts(target string, verdicts map[string]Verdict) error 
 	})
 }
 
+// Known calls give for each backup that the target is known to have had, but for those whose removal has begun; give must not
+// use the journal.
+func (j *Journal) Known(target string, give func(object string, v Verdict)) error {
+	return j.db.View(func(tx *bolt.Tx) error {
+		b, doomed := tx.Bucket(bucketVerdicts).Bucket([]byte(target)), tx.Bucket(bucketDoomed).Bucket([]byte(target))
+		if b == nil {
+			return nil
+		}
+		return b.ForEach(func(object, text []byte) error {
+			if doomed != nil && doomed.Get(object) != nil {
+				return nil
+			}
+			var v Verdict
+			if err := json.Unmarshal(text, &v); err != nil {
+				return fmt.Errorf("journal entry %q is damaged: %w", object, err)
+			}
+			give(string(object), v)
+			return nil
+		})
+	})
+}
+
+// Doubt makes a target's manifest be read again before anything is concluded from it.
+func (j *Journal) Doubt(target, object string) error {
+	return j.db.Update(func(tx *bolt.Tx) error {
+		b := tx.Bucket(bucketVerdicts).Bucket([]byte(target))
+		if b == nil {
+			return nil
+		}
+		var v Verdict
+		known, err := get(b, []byte(object), &v)
+		if err != nil || !known {
+			return err
+		}
+		v.Version = ""
+		return put(b, []byte(object), v)
+	})
+}
+
 // Sized is the size of a healthy dump.
 type Sized struct {
 	Object   string
@@ -86,8 +125,8 @@ type Sized struct {
 }
 
 // Healthy are the last healthy backups in a directory of a target, newest first, as far as their manifests have been read:
-// count of them at most, all of an earlier time than the object.
-func (j *Journal) Healthy(target, dir, before string, count int) (last []Sized, err error) {
+// count of them at most, all of an earlier time than the object, and of those that are wanted.
+func (j *Journal) Healthy(target, dir, before string, count int, wanted func(object string) bool) (last []Sized, err error) {
 	err = j.db.View(func(tx *bolt.Tx) error {
 		b := tx.Bucket(bucketVerdicts).Bucket([]byte(target))
 		if b == nil {
@@ -104,7 +143,7 @@ func (j *Journal) Healthy(target, dir, before string, count int) (last []Sized, 
 			if err := json.Unmarshal(text, &v); err != nil {
 				return fmt.Errorf("journal entry %q is damaged: %w", object, err)
 			}
-			if v.Size > 0 && v.Suspect == "" && v.Unsound == "" {
+			if v.Size > 0 && wanted(string(object)) && v.Suspect == "" && v.Unsound == "" {
 				last = append(last, Sized{string(object), v.Size, v.Accepted})
 			}
 		}

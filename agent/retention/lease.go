@@ -2,6 +2,7 @@ package retention
 
 import (
 	"iter"
+	"maps"
 	"time"
 )
 
@@ -24,6 +25,15 @@ const maxLease = 10 * Horizon
 //   - last and min_keep count backups, not time, and give no lease.
 //   - A suspect backup that no healthy one replaces stays SuspectAge. An unsound one has no lease: it may be a stranger's.
 func Leases(now time.Time, policy Policy, backups []Backup) map[string]time.Time {
+	leases := map[string]time.Time{}
+	for _, some := range byShape(backups) {
+		maps.Copy(leases, leasesOf(now, policy, some))
+	}
+	return leases
+}
+
+// leasesOf is Leases for backups of one shape.
+func leasesOf(now time.Time, policy Policy, backups []Backup) map[string]time.Time {
 	leases := map[string]time.Time{}
 	extend := func(b Backup, until time.Time) {
 		if most := now.Add(maxLease); until.After(most) {

@@ -20,7 +20,9 @@ package retention
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -64,6 +66,9 @@ type Backup struct {
 	// Found is when its host first saw it: of two that claim the same Taken, such as a file that was written over, the one
 	// found later is the newer.
 	Found time.Time
+	// Shape tells files of a series apart that are not the same thing twice, such as a dump in two formats: the rules count for
+	// each shape by itself.
+	Shape string
 	// Stored is the size of its data on the target, in bytes.
 	Stored int64
 	// Suspect says why it is suspect; empty if it is not.
@@ -100,6 +105,40 @@ func (p *Plan) Frees() (bytes int64) {
 
 // Make plans. The order of backups does not matter.
 func Make(now time.Time, policy Policy, backups []Backup) *Plan {
+	shapes := byShape(backups)
+	if len(shapes) == 1 {
+		return plan(now, policy, shapes[0])
+	}
+	whole := &Plan{}
+	var held []string
+	for _, some := range shapes {
+		p := plan(now, policy, some)
+		whole.Keep, whole.Remove = append(whole.Keep, p.Keep...), append(whole.Remove, p.Remove...)
+		if p.Held != "" {
+			held = append(held, p.Held)
+		}
+	}
+	for _, decisions := range [][]Decision{whole.Keep, whole.Remove} {
+		slices.SortFunc(decisions, func(a, b Decision) int { return newer(a.Backup, b.Backup) })
+	}
+	whole.Held = strings.Join(held, "; ")
+	return whole
+}
+
+// byShape takes the backups of each shape together, in the order of the shapes.
+func byShape(backups []Backup) (groups [][]Backup) {
+	by := map[string][]Backup{}
+	for _, b := range backups {
+		by[b.Shape] = append(by[b.Shape], b)
+	}
+	for _, shape := range slices.Sorted(maps.Keys(by)) {
+		groups = append(groups, by[shape])
+	}
+	return groups
+}
+
+// plan plans for backups of one shape.
+func plan(now time.Time, policy Policy, backups []Backup) *Plan {
 	all := newestFirst(backups)
 	var healthy []Backup
 	for _, b := range all {
@@ -129,10 +168,13 @@ func Make(now time.Time, policy Policy, backups []Backup) *Plan {
 
 func newestFirst(backups []Backup) []Backup {
 	all := slices.Clone(backups)
-	slices.SortFunc(all, func(a, b Backup) int {
-		return cmp.Or(b.Taken.Compare(a.Taken), b.Found.Compare(a.Found), cmp.Compare(b.Object, a.Object))
-	})
+	slices.SortFunc(all, newer)
 	return all
+}
+
+// newer is negative if a is newer than b.
+func newer(a, b Backup) int {
+	return cmp.Or(b.Taken.Compare(a.Taken), b.Found.Compare(a.Found), cmp.Compare(b.Object, a.Object))
 }
 
 func future(now time.Time, b Backup) bool { return b.Taken.After(now.Add(FutureSlack)) }
@@ -173,8 +215,14 @@ func held(now time.Time, plan *Plan, all []Backup) string {
 		}
 		break
 	}
-	if n := len(plan.Remove); n > MassLimit && 2*n > len(all) {
-		return fmt.Sprintf("it would remove %d of %d backups at once", n, len(all))
+	counted := 0 // what nobody may remove says nothing about the rest
+	for _, b := range all {
+		if b.Unsound == "" && !future(now, b) {
+			counted++
+		}
+	}
+	if n := len(plan.Remove); n > MassLimit && 2*n > counted {
+		return fmt.Sprintf("it would remove %d of %d backups at once", n, counted)
 	}
 	return ""
 }

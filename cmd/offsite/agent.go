@@ -62,6 +62,9 @@ func summarise(s agent.Summary, std streams) {
 		if r.Lost > 0 {
 			fmt.Fprintf(std.err, ", %d changed or went away before they were delivered", r.Lost)
 		}
+		if r.Gone > 0 {
+			fmt.Fprintf(std.err, ", %d BACKUPS ARE GONE from it and no retention of ours removed them", r.Gone)
+		}
 		if r.Unpruned != nil {
 			fmt.Fprintf(std.err, ", retention failed: %v", r.Unpruned)
 		}

@@ -264,10 +264,10 @@ func unknownCall(err error) bool {
 
 // Now is the store's clock, to the second, as its answer to the call of ask has it, which may be a refusal.
 func (t *Transport) Now(ask func() error) (time.Time, error) {
-	t.date.Store(nil)
+	before := t.clock.Load()
 	err := ask()
-	if date := t.date.Load(); date != nil {
-		return *date, nil
+	if now := t.clock.Load(); now != before { // of this answer, or of another that came meanwhile
+		return now.time, nil
 	}
 	if err == nil {
 		err = errors.New("the store does not say what time it is")
@@ -278,6 +278,6 @@ func (t *Transport) Now(ask func() error) (time.Time, error) {
 // note remembers what the store says that time it is.
 func (t *Transport) note(answer *http.Response) {
 	if date, err := http.ParseTime(answer.Header.Get("Date")); err == nil {
-		t.date.Store(&date)
+		t.clock.Store(&reading{date})
 	}
 }

@@ -21,8 +21,11 @@ const DefaultIdle = time.Minute
 type Transport struct {
 	http   *http.Transport
 	closed atomic.Bool
-	date   atomic.Pointer[time.Time] // of the newest answer, by the store's clock
+	clock  atomic.Pointer[reading] // of the newest answer
 }
+
+// reading is what the store's clock said in an answer.
+type reading struct{ time time.Time }
 
 const (
 	// large bodies are sent when the server has agreed to have them. It may answer instead that it refuses, and close the

@@ -1,0 +1,134 @@
+package agent
+
+import (
+	"context"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"offsite/agent/dump"
+	"offsite/agent/journal"
+	"offsite/agent/retention"
+	"offsite/agent/vault"
+)
+
+// miss looks for backups that the target is known to have had and has no more, though no retention would have removed them:
+// somebody deleted them, or the disk was replaced. That is an alarm; and what still lies on this host is shipped again, if
+// this host is the one that prunes there.
+func (w *worker) miss(ctx context.Context, h *history) error {
+	gone, err := w.unlisted(h)
+	if err != nil {
+		return err
+	}
+	if gone, err = w.reallyGone(ctx, gone); err != nil {
+		if mayNotLook(err) {
+			return nil
+		}
+		return err
+	}
+	w.mu.Lock()
+	w.result.Gone = 0
+	w.mu.Unlock()
+	for series, backups := range gone {
+		all := append(backups[:len(backups):len(backups)], h.series[series]...)
+		missed := map[string]bool{}
+		for _, d := range retention.Make(w.agent.Now(), w.keeps(series), all).Keep {
+			missed[d.Object] = d.Unsound == ""
+		}
+		for _, b := range backups {
+			if err := w.missing(b, missed[b.Object]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// gone counts what miss found last.
+func (w *worker) gone() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.result.Gone
+}
+
+// keeps is the policy for a series; where there is none, nobody removes anything.
+func (w *worker) keeps(series string) retention.Policy {
+	if w.target.Policy == nil {
+		return retention.Policy{}
+	}
+	return w.target.Policy(series)
+}
+
+// unlisted are the backups, by series, that the target should have, by what the journal knows, and that are not in its listing.
+func (w *worker) unlisted(h *history) (map[string][]retention.Backup, error) {
+	listed := map[string]bool{}
+	for _, backups := range h.series {
+		for _, b := range backups {
+			listed[b.Object] = true
+		}
+	}
+	gone := map[string][]retention.Backup{}
+	return gone, w.agent.journal.Known(w.target.Name, func(object string, v journal.Verdict) {
+		name, err := vault.Parse(object)
+		if err != nil || listed[object] {
+			return
+		}
+		gone[name.Series] = append(gone[name.Series], retention.Backup{
+			Object: object, Shape: dump.Shape(name.File), Taken: name.Taken, Found: v.Found, Stored: v.Stored, Suspect: v.Suspect, Unsound: v.Unsound,
+		})
+	})
+}
+
+// reallyGone asks the target for each: it may have come since the target was listed, and a listing may be cut short.
+func (w *worker) reallyGone(ctx context.Context, gone map[string][]retention.Backup) (map[string][]retention.Backup, error) {
+	really := map[string][]retention.Backup{}
+	var mu sync.Mutex
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(reading)
+	for series, backups := range gone {
+		for _, b := range backups {
+			group.Go(func() error {
+				name, err := vault.Parse(b.Object)
+				if err != nil {
+					return err
+				}
+				if _, err := w.target.Stat(ctx, name.Manifest()); !isMissing(err) {
+					return err
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				really[series] = append(really[series], b)
+				return nil
+			})
+		}
+	}
+	return really, group.Wait()
+}
+
+// missing tells of a backup that is gone, and has its dump found anew if it lies on this host. One that retention would have
+// removed is forgotten: prune by hand has, or another machine.
+func (w *worker) missing(b retention.Backup, missed bool) error {
+	if !missed {
+		return w.agent.journal.Gone(w.target.Name, b.Object)
+	}
+	w.mu.Lock()
+	w.result.Gone++
+	w.mu.Unlock()
+	if w.toldHeld(b.Object, "gone") {
+		w.log.Error("a backup is gone from the target, and no retention of ours removed it", "object", b.Object)
+	}
+	name, err := vault.Parse(b.Object)
+	if err != nil || w.target.Retention != Enforce {
+		return err
+	}
+	d, err := w.agent.journal.ByID(name.ID)
+	if err != nil || d == nil || d.Targets[w.target.Name].State != journal.Delivered {
+		return err
+	}
+	d, err = w.agent.journal.Update(d.ID, func(d *journal.Dump) { delete(d.Targets, w.target.Name) })
+	if err != nil {
+		return err
+	}
+	w.agent.findAgain(d.Path)
+	return nil
+}
