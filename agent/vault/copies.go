@@ -128,8 +128,9 @@ func (f *fetcher) fetch(ctx context.Context, p *piece) error {
 			if useless[c] != nil {
 				continue
 			}
+			before := f.fault(c)
 			err := f.named(c, f.from(ctx, c, p))
-			f.note(ctx, c, err)
+			f.note(ctx, c, before, err)
 			switch {
 			case err == nil:
 				return nil
@@ -226,13 +227,21 @@ func (f *fetcher) order() []int {
 	return order
 }
 
-// note keeps in mind how a copy did, and tells.
-func (f *fetcher) note(ctx context.Context, c int, err error) {
+// fault is when a copy failed last as a whole.
+func (f *fetcher) fault(c int) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.copies[c].fault
+}
+
+// note keeps in mind how a copy did, and tells. before is its fault when it was asked: what comes to an end after a
+// fault, but was begun before, does not say that the copy is up again.
+func (f *fetcher) note(ctx context.Context, c, before int, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	is := &f.copies[c]
 	if err == nil {
-		is.down = false
+		is.down = is.down && is.fault != before
 		return
 	}
 	if ctx.Err() != nil {
