@@ -251,11 +251,12 @@ func (f *fetcher) note(ctx context.Context, c, before int, err error) {
 	if damage {
 		is.damaged++
 	}
+	tell := damage || !is.down && is.fault == before // or it is the same outage
 	if !damage || is.damaged >= tooDamaged {
 		f.faults++
 		is.fault = f.faults
 	}
-	if f.Failed != nil && (damage || !is.down) {
+	if f.Failed != nil && tell {
 		f.Failed(err)
 	}
 	is.down = !damage

@@ -306,7 +306,7 @@ func TestALoneTargetComesBack(t *testing.T) {
 		b.versity.Start()
 	})
 	_, said := b.run(0, "restore", "--identity", b.identity, "-o", b.back, "shop")
-	if strings.Count(said, "warning: versity: ") != 1 {
+	if told := strings.Count(said, "warning: versity: "); told < 1 || told > 3 { // a connection may be found dead later
 		t.Error(said)
 	}
 	if fetched := b.m.said.Load(); sumOf(t, b.back) != b.sum || fetched > b.size+b.size/1000+talk {
