@@ -3,13 +3,13 @@ package vault
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 
 	"golang.org/x/sync/errgroup"
+
+	"offsite/crypto"
 )
 
 // ReadAhead is how many bytes of a backup Open holds in memory, or two blocks if these are more: one is read by the
@@ -18,9 +18,15 @@ const ReadAhead = 64 << 20
 
 // Open reads a backup's data object, an age file, from its start. Blocks are fetched in parallel; each is compared
 // with its signed SHA-256 before any byte of it is given out, so whatever Read returns is what the host sealed.
-// A block that does not match is ErrIntegrity, and so is data that is missing or cut short. The caller closes the
-// reader, also to stop early.
+// A block that does not match is ErrIntegrity, and so is data that is missing or cut short. A connection that breaks off
+// is tried again for a minute. The caller closes the reader, also to stop early.
 func (v *Vault) Open(ctx context.Context, m *Manifest) io.ReadCloser {
+	return Copies{Vaults: []*Vault{v}}.Open(ctx, m)
+}
+
+// Open is Vault.Open from several copies: what one does not give comes from the next, and a block of which a part had come
+// goes on there. Blocks that can be made of Have are not fetched.
+func (c Copies) Open(ctx context.Context, m *Manifest) io.ReadCloser {
 	parallel := max(1, min(int(ReadAhead/m.BlockSize)-1, 4, len(m.Blocks)))
 	ctx, cancel := context.WithCancel(ctx)
 	group, ctx := errgroup.WithContext(ctx)
@@ -31,25 +37,45 @@ func (v *Vault) Open(ctx context.Context, m *Manifest) io.ReadCloser {
 	for range cap(r.free) { // one for each fetcher, and one that is being read
 		r.free <- nil
 	}
+	from := newFetcher(c, m)
 	for i := range r.slots {
 		r.slots[i] = make(chan []byte)
-		group.Go(func() error { return v.fetch(ctx, m, i, parallel, r.slots[i], r.free) })
 	}
+	group.Go(func() error {
+		here := from.resealer(ctx)
+		for i, out := range r.slots {
+			group.Go(func() error { return from.blocks(ctx, i, here, out, r.free) })
+		}
+		return nil
+	})
 	return r
 }
 
-// fetch gets the blocks first, first+step, ... and hands each over when it has been verified.
-func (v *Vault) fetch(ctx context.Context, m *Manifest, first, step int, out chan<- []byte, free <-chan []byte) error {
-	for i := first; i < len(m.Blocks); i += step {
+// Block fetches and verifies one block of a backup's data object.
+func (v *Vault) Block(ctx context.Context, m *Manifest, i int) ([]byte, error) {
+	f := newFetcher(Copies{Vaults: []*Vault{v}}, m)
+	b := f.sized(i, nil)
+	if err := f.block(ctx, i, b); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// blocks gets the blocks first, first+step, ... and hands each over when it has been verified.
+func (f *fetcher) blocks(ctx context.Context, first int, here *crypto.Resealer, out chan<- []byte, free <-chan []byte) error {
+	step := cap(free) - 1
+	for i := first; i < len(f.m.Blocks); i += step {
 		var b []byte
 		select {
 		case b = <-free:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		b, err := v.block(ctx, m, i, b)
-		if err != nil {
-			return err
+		b = f.sized(i, b)
+		if here == nil || !here.Block(ctx, f.Have, i, b, f.m.Blocks[i]) {
+			if err := f.block(ctx, i, b); err != nil {
+				return err
+			}
 		}
 		select {
 		case out <- b:
@@ -58,53 +84,6 @@ func (v *Vault) fetch(ctx context.Context, m *Manifest, first, step int, out cha
 		}
 	}
 	return nil
-}
-
-// Block fetches and verifies one block of a backup's data object.
-func (v *Vault) Block(ctx context.Context, m *Manifest, i int) ([]byte, error) {
-	return v.block(ctx, m, i, nil)
-}
-
-// block is Block into the memory b, if that is large enough.
-func (v *Vault) block(ctx context.Context, m *Manifest, i int, b []byte) ([]byte, error) {
-	offset := int64(i) * m.BlockSize
-	length := min(m.BlockSize, m.Stored-offset)
-	damaged := func(why string) error {
-		return fmt.Errorf("%s: %w: block %d (bytes %d to %d) %s", m.Object, ErrIntegrity, i, offset, offset+length-1, why)
-	}
-	body, err := v.target.Get(ctx, m.Object, offset, length)
-	if isMissing(err) {
-		return nil, damaged("is missing: the data object is gone, its manifest is still there")
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer body.Close()
-	if int64(cap(b)) < length {
-		b = make([]byte, length)
-	}
-	b = b[:length]
-	n, err := io.ReadFull(unbroken{body}, b)
-	switch {
-	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
-		return nil, damaged(fmt.Sprintf("is cut short after %d bytes", n))
-	case err != nil:
-		return nil, err
-	case Sum(sha256.Sum256(b)) != m.Blocks[i]:
-		return nil, damaged("does not have its signed SHA-256")
-	}
-	return b, nil
-}
-
-// unbroken tells a connection that broke off from an object that ends: only the latter is damage.
-type unbroken struct{ io.Reader }
-
-func (u unbroken) Read(p []byte) (int, error) {
-	n, err := u.Reader.Read(p)
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		err = fmt.Errorf("the connection broke off: %v", err)
-	}
-	return n, err
 }
 
 // reader puts the verified blocks in order.

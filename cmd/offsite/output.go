@@ -26,16 +26,18 @@ func writeFile(path string, replace bool, write func(*os.File) error) (err error
 	if err := write(f); err != nil {
 		return err
 	}
+	return finish(f, path, replace)
+}
+
+// finish makes f, which was written aside, durable under its name, and closes it then.
+func finish(f *os.File, path string, replace bool) error {
 	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
 		return err
 	}
 	if err := publish(f.Name(), path, replace); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return errors.Join(f.Close(), syncDir(filepath.Dir(path)))
 }
 
 // publish renames; without replace it links first, which fails if somebody made the file meanwhile.

@@ -25,6 +25,14 @@ func newProgress(w io.Writer) *progress {
 	return p
 }
 
+// over is where to write while bars may be drawn on w: above them.
+func (p *progress) over(w io.Writer) io.Writer {
+	if p.bars == nil {
+		return w
+	}
+	return p.bars
+}
+
 // Started is part of agent.Observer.
 func (p *progress) Started(target, file string, total int64) {
 	if p.bars == nil {

@@ -5,20 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"filippo.io/age"
-	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"offsite/agent"
 	"offsite/agent/dump"
 	"offsite/agent/vault"
 	"offsite/crypto"
@@ -33,7 +29,8 @@ type restoring struct {
 	force    bool
 	ids      []age.Identity
 	progress *progress
-	streamed int64 // bytes that went to standard output
+	talk     io.Writer
+	streamed int64 // bytes that went out and cannot be taken back
 }
 
 func restoreCommand(config *string, std streams) *cobra.Command {
@@ -42,8 +39,9 @@ func restoreCommand(config *string, std streams) *cobra.Command {
 	var r restoring
 	cmd := &cobra.Command{
 		Use: "restore SERIES|NAME", Short: "Bring a dump back", Args: usage(cobra.ExactArgs(1)),
-		Long: `Restores the newest backup of a series, or the dump of that file or object name. --at takes the newest at or before a
-time. On a machine without configuration and state, --kit takes all that is needed from the recovery kit, or --from
+		Long: `Restores the newest healthy backup of a series, or the dump of that file or object name. --at takes the newest healthy
+one at or before a time. All targets are asked, and what one does not give comes from the next, in the middle too. A file
+that was broken off is gone on with by the same command. On a machine without configuration and state, --kit takes all that is needed from the recovery kit, or --from
 names a place with backups and --identity the secret key.`,
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			r.what = args[0]
@@ -60,7 +58,7 @@ names a place with backups and --identity the secret key.`,
 			}
 			r.opened = o
 			limitMemory(vault.ReadAhead)
-			r.progress = newProgress(std.err)
+			r.progress, r.talk = newProgress(std.err), std.err
 			err = r.run(cmd.Context(), std)
 			r.progress.wait()
 			return err
@@ -102,216 +100,91 @@ func askPassphrase(prompt string) ([]byte, error) {
 	return term.ReadPassword(int(tty.Fd()))
 }
 
-// run tries the targets in order until one gives the dump. What failed before is said, so that nobody believes in a
-// target that is damaged.
+// run finds the backup, says what speaks against it, and brings it back.
 func (r *restoring) run(ctx context.Context, std streams) error {
-	var errs []error
-	for _, t := range r.targets {
-		err := r.from(ctx, t, std)
-		if err == nil {
-			for _, e := range errs {
-				fmt.Fprintf(std.err, "warning: %v\n", e)
-			}
-			return nil
-		}
-		errs = append(errs, fmt.Errorf("%s: %w", t.Name, err))
-		if ctx.Err() != nil || errors.As(err, new(usageError)) || errors.Is(err, fs.ErrExist) {
-			break
-		}
-		if r.streamed > 0 {
-			errs = append(errs, fmt.Errorf("%d bytes had gone to the output, which is not the whole dump; no other target was tried: restore to a file, or name one with --target", r.streamed))
-			break
-		}
-	}
-	return errors.Join(certain(errs)...)
-}
-
-// certain keeps "not found" for when every target was asked and none has it: elsewhere it would be taken for proof.
-func certain(errs []error) []error {
-	missing := func(err error) bool { return errors.Is(err, errNotFound) || errors.Is(err, fs.ErrNotExist) }
-	if !slices.ContainsFunc(errs, func(err error) bool { return !missing(err) }) {
-		return errs
-	}
-	for i, err := range errs {
-		if missing(err) {
-			errs[i] = errors.New(err.Error())
-		}
-	}
-	return errs
-}
-
-func (r *restoring) from(ctx context.Context, t agent.Target, std streams) error {
-	v := vault.New(t, r.keys)
-	e, err := r.choose(ctx, v)
+	b, err := r.choose(ctx)
 	if err != nil {
 		return err
 	}
-	m, signer, err := v.Manifest(ctx, e.Name)
-	if err != nil {
-		return fmt.Errorf("%w; try another target, or an older backup with --at", err)
+	if b.m.Health.State == dump.Suspect {
+		r.say("WARNING: this dump is suspect: %s", printable(b.m.Health.Reason))
 	}
-	if r.keys == nil {
-		fmt.Fprintf(std.err, "warning: the signer %s was not checked; --trust KEY checks it\n", signer)
+	where, err := r.write(ctx, b, std)
+	if err != nil && !strings.Contains(err.Error(), b.Object) {
+		err = fmt.Errorf("%s: %w", b.Object, err)
 	}
-	if m.Health.State == dump.Suspect {
-		fmt.Fprintf(std.err, "WARNING: this dump is suspect: %s\n", m.Health.Reason)
-	}
-	where, err := r.write(ctx, v, m, t.Name, std)
-	if err != nil && !strings.Contains(err.Error(), m.Object) {
-		err = fmt.Errorf("%s: %w", m.Object, err)
+	if err != nil && r.streamed > 0 {
+		err = fmt.Errorf("%w\n%d bytes had gone to the output, which is not the whole dump", err, r.streamed)
 	}
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(std.err, "restored %s, taken %s, %d bytes, to %s\n", printable(m.Name), m.Taken.Format(time.RFC3339), m.Size, where)
+	fmt.Fprintf(std.err, "restored %s, taken %s, %d bytes, to %s\n", printable(b.m.Name), b.m.Taken.Format(time.RFC3339), b.m.Size, where)
 	return nil
 }
 
-// choose finds the newest matching backup: the one taken last, and of several with the same time, which a file that was
-// written over has, the one that the host found last.
-func (r *restoring) choose(ctx context.Context, v *vault.Vault) (best vault.Entry, err error) {
-	hosts := map[string]bool{}
-	var latest []vault.Entry
-	for e, err := range v.List(ctx, r.host) {
-		if err != nil {
-			return best, err
-		}
-		if !e.Manifest || !r.matches(e) || !r.at.IsZero() && e.Taken.After(r.at) {
-			continue
-		}
-		hosts[e.Host] = true
-		if len(latest) == 0 || e.Taken.After(latest[0].Taken) {
-			latest = latest[:0]
-		}
-		if len(latest) == 0 || e.Taken.Equal(latest[0].Taken) {
-			latest = append(latest, e)
-		}
-	}
-	if len(hosts) > 1 {
-		return best, usageError{fmt.Errorf("several hosts have %q: name one with --host", r.what)}
-	}
-	switch len(latest) {
-	case 0:
-		return best, fmt.Errorf("%q: %w; `offsite list` shows what is there", r.what, errNotFound)
-	case 1:
-		return latest[0], nil
-	}
-	var found time.Time
-	for _, e := range latest {
-		m, _, err := v.Manifest(ctx, e.Name)
-		if err != nil {
-			return best, fmt.Errorf("%w; nobody can tell which of the backups of %s is the newest: name one of %s", err, e.Taken.Format(time.RFC3339), objectsOf(latest))
-		}
-		if best.ID == "" || m.Found.After(found) {
-			best, found = e, m.Found
-		}
-	}
-	return best, nil
-}
-
-func objectsOf(entries []vault.Entry) string {
-	var names []string
-	for _, e := range entries {
-		names = append(names, e.Object)
-	}
-	return strings.Join(names, ", ")
-}
-
-// matches compares a listed backup with what was asked for: its series, its object, or its file name, which an object's
-// name may have in part only.
-func (r *restoring) matches(e vault.Entry) bool {
-	if r.what == e.Series || r.what == e.Name.String() {
-		return true
-	}
-	asked, err := vault.NewName(e.Host, e.Series, e.Taken, e.ID, r.what)
-	return err == nil && asked.File == e.File
+// say tells a person something while bars may be drawn.
+func (r *restoring) say(format string, args ...any) {
+	fmt.Fprintf(r.progress.over(r.talk), format+"\n", args...)
 }
 
 // write brings the plaintext to where it belongs, and says where that is. A file appears whole or not at all.
-func (r *restoring) write(ctx context.Context, v *vault.Vault, m *vault.Manifest, target string, std streams) (string, error) {
-	data := v.Open(ctx, m)
-	defer data.Close()
-	r.progress.Started(target, m.Name, m.Stored)
-	plain, err := crypto.OpenStream(&counted{data, func(n int64) { r.progress.Sent(target, m.Name, n) }}, r.ids...)
-	if err != nil {
-		r.progress.Ended(target, m.Name, err)
-		return "", err
+func (r *restoring) write(ctx context.Context, b *backup, std streams) (where string, err error) {
+	copies := vault.Copies{Identities: r.ids, Failed: func(err error) { r.say("warning: %v", err) }}
+	for _, t := range b.copies() {
+		copies.Vaults, copies.Names = append(copies.Vaults, vault.New(r.targets[t], r.keys)), append(copies.Names, r.targets[t].Name)
 	}
-	where := r.output
+	for _, t := range b.manifests {
+		if !slices.Contains(b.copies(), t) {
+			r.say("warning: %s: %s: its data is missing", r.targets[t].Name, b.Object)
+		}
+	}
+	where = r.output
 	info, statErr := os.Stat(where)
 	switch {
 	case where == "":
-		where = filepath.Base(m.Name)
+		where = filepath.Base(b.m.Name)
 	case statErr == nil && info.IsDir():
-		where = filepath.Join(where, filepath.Base(m.Name))
+		where = filepath.Join(where, filepath.Base(b.m.Name))
 	}
-	if where == "-" {
-		where = "standard output"
-		err = copyAll(&written{std.out, &r.streamed}, plain, m)
-	} else if statErr == nil && !info.IsDir() && !info.Mode().IsRegular() {
-		err = r.writeThrough(where, plain, m) // a device or a pipe is there to be written to, not to be replaced
-	} else {
-		if err = roomFor(filepath.Dir(where), m.Size); err == nil {
-			err = writeFile(where, r.force, func(f *os.File) error {
-				if err := copyAll(f, plain, m); err != nil {
-					return err
-				}
-				return r.dress(f, m, std)
-			})
-		}
-		if errors.Is(err, fs.ErrExist) {
-			err = fmt.Errorf("%w; -o names another file, --force replaces it", err)
-		}
+	switch {
+	case where == "-":
+		return "standard output", r.stream(ctx, copies, b.m, std.out)
+	case statErr == nil && !info.IsDir() && !info.Mode().IsRegular():
+		return where, r.writeThrough(ctx, copies, b.m, where) // a device or a pipe is there to be written to, not to be replaced
 	}
-	r.progress.Ended(target, m.Name, err)
-	return where, err
+	return where, r.writeFile(ctx, copies, b, where)
 }
 
-// roomFor says that a directory's file system has too little space, before hours are spent on finding that out.
-func roomFor(dir string, bytes int64) error {
-	var fs syscall.Statfs_t
-	if err := syscall.Statfs(dir, &fs); err != nil {
-		return nil // what is wrong with it shows when the file is made
-	}
-	if free := int64(fs.Bavail) * fs.Bsize; free < bytes {
-		return fmt.Errorf("%s has room for %s, the dump needs %s; -o names another place", dir, humanize.IBytes(uint64(free)), humanize.IBytes(uint64(bytes)))
-	}
-	return nil
-}
-
-// dress gives the restored file the mode and time that the dump had on its host, and as root the owner.
-func (r *restoring) dress(f *os.File, m *vault.Manifest, std streams) error {
-	p, err := m.Private(r.ids...)
-	if err != nil {
-		fmt.Fprintf(std.err, "warning: the file's mode and time are not known: %v\n", err)
-		return nil
-	}
-	if os.Geteuid() == 0 {
-		if err := f.Chown(int(p.UID), int(p.GID)); err != nil {
-			fmt.Fprintf(std.err, "warning: the file belongs to root: %v\n", err) // some file systems know no owners
-		}
-	}
-	if err := f.Chmod(os.FileMode(p.Mode) & os.ModePerm); err != nil {
-		fmt.Fprintf(std.err, "warning: the file's mode is not that of the dump: %v\n", err)
-	}
-	return os.Chtimes(f.Name(), time.Time{}, p.MTime)
-}
-
-// writeThrough writes to a device or a pipe.
-func (r *restoring) writeThrough(path string, plain io.Reader, m *vault.Manifest) error {
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+// plain writes the dump to w.
+func (r *restoring) plain(ctx context.Context, copies vault.Copies, m *vault.Manifest, w io.Writer) (err error) {
+	data := copies.Open(ctx, m)
+	defer data.Close()
+	from := strings.Join(copies.Names, ", ")
+	r.progress.Started(from, m.Name, m.Stored)
+	defer func() { r.progress.Ended(from, m.Name, err) }()
+	plain, err := crypto.OpenStream(&counted{data, func(n int64) { r.progress.Sent(from, m.Name, n) }}, r.ids...)
 	if err != nil {
 		return err
 	}
-	return errors.Join(copyAll(&written{f, &r.streamed}, plain, m), f.Close())
-}
-
-func copyAll(w io.Writer, plain io.Reader, m *vault.Manifest) error {
 	n, err := io.Copy(w, plain)
 	if err == nil && n != m.Size {
 		err = fmt.Errorf("%w: it holds %d bytes, its manifest says %d", vault.ErrIntegrity, n, m.Size)
 	}
 	return err
+}
+
+func (r *restoring) stream(ctx context.Context, copies vault.Copies, m *vault.Manifest, w io.Writer) error {
+	return r.plain(ctx, copies, m, &written{w, &r.streamed})
+}
+
+// writeThrough writes to a device or a pipe.
+func (r *restoring) writeThrough(ctx context.Context, copies vault.Copies, m *vault.Manifest, path string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(r.stream(ctx, copies, m, f), f.Close())
 }
 
 type counted struct {
