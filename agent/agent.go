@@ -28,6 +28,8 @@ import (
 type Options struct {
 	// Host is the name under which this host's backups lie on every target.
 	Host string
+	// Machine is what tells this machine from every other (machine-id(5)); empty: that is not known.
+	Machine string
 	// Zone is the zone in which stamps without one are read.
 	Zone *time.Location
 	// Sources are the watched directories.

@@ -48,6 +48,7 @@ type host struct {
 	store    *lockable // if set, it stands before target a
 	now      func() time.Time
 	log      io.Writer // if set
+	machine  string
 }
 
 func newHost(t *testing.T) *host {
@@ -98,7 +99,7 @@ func (h *host) start() *agent.Agent {
 		targets = targets[:1]
 	}
 	a, err := agent.New(agent.Options{
-		Host: "host", Zone: time.UTC,
+		Host: "host", Machine: h.machine, Zone: time.UTC,
 		Sources:    []agent.Source{{Dir: watch.Dir{Path: h.dumps, Settle: 10 * time.Millisecond}, Rules: dump.Rules{Zone: time.UTC}}},
 		Recipients: []age.Recipient{h.identity.Recipient()}, RecipientNames: []string{h.identity.Recipient().String()},
 		Signer: h.signer, Trusted: h.trusted,

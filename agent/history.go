@@ -27,6 +27,8 @@ const lookups = 1000
 type history struct {
 	series  map[string][]retention.Backup
 	without []vault.Entry
+	// machines wrote the backups, by object, as far as that is known.
+	machines map[string]string
 }
 
 // history lists one series of the target, or all of them. Manifests are read once; what they said is in the journal.
@@ -36,7 +38,7 @@ func (w *worker) history(ctx context.Context, series string) (*history, error) {
 	if series != "" {
 		entries = w.vault.ListSeries(ctx, w.agent.Host, series)
 	}
-	h := &history{series: map[string][]retention.Backup{}}
+	h := &history{series: map[string][]retention.Backup{}, machines: map[string]string{}}
 	unread := map[string]vault.Entry{}
 	verdicts := map[string]journal.Verdict{}
 	some := make([]vault.Entry, 0, lookups)
@@ -64,6 +66,7 @@ func (w *worker) history(ctx context.Context, series string) (*history, error) {
 	for _, object := range slices.Sorted(maps.Keys(verdicts)) {
 		h.add(unread[object], verdicts[object])
 	}
+	w.disown(h)
 	return h, w.agent.journal.SetVerdicts(w.target.Name, verdicts)
 }
 
@@ -92,13 +95,16 @@ func (w *worker) version(e vault.Entry) string { return e.Version + " " + w.agen
 
 // add judges the data by what the listing says of it now.
 func (h *history) add(e vault.Entry, v journal.Verdict) {
-	b := retention.Backup{Object: e.Object, Shape: dump.Shape(e.File), Taken: e.Taken, Found: v.Found, Stored: max(0, e.Stored), Suspect: v.Suspect, Unsound: v.Unsound, Locked: v.Locked}
+	b := retention.Backup{Object: e.Object, Shape: dump.Shape(e.File), Taken: e.Taken, Found: v.Found, Stored: max(0, e.Stored), Modified: e.Modified, Suspect: v.Suspect, Unsound: v.Unsound, Locked: v.Locked}
 	switch {
 	case v.Unsound != "":
 	case e.Stored < 0:
 		b.Unsound = "its data is missing"
 	case e.Stored != v.Stored:
 		b.Unsound = fmt.Sprintf("its data has %d bytes, its manifest says %d", e.Stored, v.Stored)
+	}
+	if v.Machine != "" {
+		h.machines[e.Object] = v.Machine
 	}
 	h.series[e.Series] = append(h.series[e.Series], b)
 }
@@ -142,7 +148,7 @@ func (w *worker) verdict(ctx context.Context, e vault.Entry) (journal.Verdict, e
 
 // verdictOf is what a manifest says of a backup. What has no verdict on its health yet takes no place either.
 func verdictOf(m *vault.Manifest, version string) journal.Verdict {
-	v := journal.Verdict{Version: version, Stored: m.Stored, Found: m.Found, Size: m.Size, Accepted: !m.Health.Accepted.IsZero()}
+	v := journal.Verdict{Version: version, Stored: m.Stored, Found: m.Found, Size: m.Size, Machine: m.Machine, Accepted: !m.Health.Accepted.IsZero()}
 	switch {
 	case m.Health.State == dump.Pending:
 		v.Suspect = "nobody has looked at it to its end yet"

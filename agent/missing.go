@@ -109,7 +109,7 @@ func (w *worker) reallyGone(ctx context.Context, gone map[string][]retention.Bac
 // removed is forgotten: prune by hand has, or another machine.
 func (w *worker) missing(b retention.Backup, missed bool) error {
 	if !missed {
-		return w.agent.journal.Gone(w.target.Name, b.Object)
+		return w.forget(b.Object)
 	}
 	w.mu.Lock()
 	w.result.Gone++

@@ -260,9 +260,13 @@ func (w *worker) carry(ctx context.Context, p SeriesPlan) (removed int, err erro
 			return removed, err
 		case err != nil && !begun:
 			err = w.retained(d.Object, err)
+		case err != nil: // its manifest is gone; its data is tried again, as after a crash
+			removed++
+			w.tellKept(d.Object, err)
+			err = nil
 		default:
 			removed++
-			err = w.agent.journal.Gone(w.target.Name, d.Object)
+			err = w.forget(d.Object)
 		}
 		if err != nil {
 			return removed, err
@@ -309,9 +313,21 @@ func (w *worker) prove(ctx context.Context, p SeriesPlan) error {
 	return nil
 }
 
-// retained: the target does not let the backup go, by a lock or for lack of a right. That is told once, and a lock is
-// remembered: as long as it lasts, no plan is made that it would stop.
-func (w *worker) retained(object string, denial error) error {
+// forget takes a backup out of the journal that retention removed.
+func (w *worker) forget(objects ...string) error {
+	var ids []string
+	for _, object := range objects {
+		name, err := vault.Parse(object)
+		if err != nil {
+			return err
+		}
+		ids = append(ids, name.ID)
+	}
+	return w.agent.journal.Gone(w.target.Name, objects, ids)
+}
+
+// tellKept says once that the target does not let something go.
+func (w *worker) tellKept(object string, denial error) {
 	w.mu.Lock()
 	news := !w.denied[object]
 	w.denied[object] = true
@@ -319,6 +335,12 @@ func (w *worker) retained(object string, denial error) error {
 	if news {
 		w.log.Info("the target keeps a backup that retention would remove", "object", object, "reason", denial)
 	}
+}
+
+// retained: the target does not let the backup go, by a lock or for lack of a right. That is told once, and a lock is
+// remembered: as long as it lasts, no plan is made that it would stop.
+func (w *worker) retained(object string, denial error) error {
+	w.tellKept(object, denial)
 	if err := w.agent.journal.Spare(w.target.Name, object); err != nil {
 		return err
 	}
@@ -335,16 +357,23 @@ func (w *worker) finishRemovals(ctx context.Context) error {
 	if err != nil || len(doomed) == 0 {
 		return err
 	}
+	var finished []string
 	for _, object := range doomed {
 		name, err := vault.Parse(object)
 		if err != nil {
 			return err
 		}
-		if err := w.vault.RemoveData(ctx, name); err != nil && !mayNotLook(err) {
+		err = w.vault.RemoveData(ctx, name)
+		switch {
+		case mayNotLook(err):
+			w.tellKept(object, err)
+		case err != nil:
 			return err
+		default:
+			finished = append(finished, object)
 		}
 	}
-	return w.agent.journal.Gone(w.target.Name, doomed...)
+	return w.forget(finished...)
 }
 
 // sweep removes data without a manifest that is too old to be an upload under way, and not one of ours that is owed. It

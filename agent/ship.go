@@ -144,7 +144,7 @@ func (w *worker) record(d *journal.Dump, m *vault.Manifest) error {
 	if former, err := w.agent.journal.ByID(d.Former); err != nil {
 		return err
 	} else if former != nil && former.Object != m.Object { // it is there again, under its new name
-		if err := w.agent.journal.Gone(w.target.Name, former.Object); err != nil {
+		if err := w.agent.journal.Gone(w.target.Name, []string{former.Object}, nil); err != nil {
 			return err
 		}
 	}

@@ -293,7 +293,7 @@ func (s *shipment) describe() error {
 		TakenFrom: d.TakenFrom, Zone: d.Zone, Found: d.Found.UTC(), Name: vault.Text(d.Name),
 		Size: d.File.Size, Stored: s.sealing.Size(), BlockSize: s.sealing.BlockSize(),
 		Recipients: a.RecipientNames, Health: vault.Health{State: dump.Pending},
-		Fingerprint: a.Signer.MAC("dump", facts.SHA256[:]), Program: a.Program, Sealed: sealed,
+		Machine: a.machine(), Fingerprint: a.Signer.MAC("dump", facts.SHA256[:]), Program: a.Program, Sealed: sealed,
 	}
 	for i := range s.sealing.Blocks() {
 		digest, known := s.sealing.Digest(i)

@@ -238,3 +238,72 @@ func TestPushShipsWhatWasDeclined(t *testing.T) {
 		t.Errorf("%+v %v: %q", s, err, h.backups(h.a))
 	}
 }
+
+// A copy of this machine, with its name and keys, does not push its dumps out; and a machine that took its place has its past.
+func TestACopyOfTheHost(t *testing.T) {
+	h := newHost(t)
+	h.policy = func(string) retention.Policy { return retention.Policy{Daily: 3, MinKeep: 1} }
+	h.onlyA = true
+	now := time.Date(2026, 3, 1, 4, 0, 0, 0, time.UTC)
+	h.now = func() time.Time { return now }
+	states := map[string]string{"one": h.state, "two": t.TempDir()}
+	night := func(machine, clock string) {
+		h.machine, h.state = machine, states[machine]
+		name := "shop_" + now.Format("20060102") + "_" + clock + ".sql"
+		h.write(name, 1000)
+		os.Chtimes(filepath.Join(h.dumps, name), now, now)
+		h.once()
+		os.Remove(filepath.Join(h.dumps, name))
+		now = now.Add(time.Minute)
+	}
+	for range 6 {
+		night("one", "030000")
+		night("two", "033000")
+		now = now.Add(24 * time.Hour)
+	}
+	count := map[string]int{}
+	for _, name := range h.backups(h.a) {
+		count[name[14:20]]++
+	}
+	if count["030000"] < 3 || count["033000"] < 3 {
+		t.Errorf("%v are left", count)
+	}
+
+	moved := newHost(t)
+	moved.policy, moved.onlyA = h.policy, true
+	for day := 1; day <= 5; day++ {
+		moved.machine = "old"
+		if day > 3 {
+			moved.machine = "new"
+		}
+		moved.write(fmt.Sprintf("shop_2026030%d.sql", day), 1000)
+		moved.once()
+	}
+	if got := moved.backups(moved.a); len(got) != 3 {
+		t.Errorf("a host that has moved keeps %q", got)
+	}
+}
+
+// Dumps that came while the clock was behind are not held against them when it is right again.
+func TestAClockThatWasBehind(t *testing.T) {
+	h := newHost(t)
+	h.policy = func(string) retention.Policy { return retention.Policy{Daily: 10, MinKeep: 3} }
+	h.onlyA = true
+	right := time.Date(2026, 3, 1, 4, 0, 0, 0, time.UTC)
+	shift := time.Duration(0)
+	h.now = func() time.Time { return right.Add(shift) }
+	for day := range 12 {
+		shift = 0
+		if day >= 3 && day < 8 {
+			shift = -365 * 24 * time.Hour
+		}
+		name := "shop_" + right.Format("20060102") + "_030000.sql"
+		h.write(name, 1000)
+		os.Chtimes(filepath.Join(h.dumps, name), right.Add(-time.Hour), right.Add(-time.Hour))
+		h.once()
+		right = right.Add(24 * time.Hour)
+	}
+	if got := h.backups(h.a); len(got) != 10 {
+		t.Errorf("%d are left: %q", len(got), got)
+	}
+}

@@ -23,6 +23,9 @@ func (c *Count) UnmarshalText(b []byte) error {
 	if err != nil || n < 0 {
 		return errors.New("should be a number, 0 or more, or forever")
 	}
+	if n > 100_000 {
+		return errors.New("is too large a number; write forever")
+	}
 	*c = Count(n)
 	return nil
 }

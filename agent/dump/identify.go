@@ -51,8 +51,8 @@ const tooFar = 24 * time.Hour
 const nearMTime = 7 * 24 * time.Hour
 
 // Identify reads a dump's name. rel is its path below the watched directory, with slashes. A time in the name that is
-// more than a day ahead of now is not believed: the dump is suspect and its mtime is taken; and if that is ahead too,
-// now is. The only error is a name that does not match the pattern.
+// more than a day ahead of now, and of the mtime, is not believed: the dump is suspect and its mtime is taken; and if that is
+// ahead too, now is. The only error is a name that does not match the pattern.
 func Identify(rel string, mtime, now time.Time, rules Rules) (Identity, error) {
 	zone := rules.Zone
 	if zone == nil {
@@ -68,13 +68,14 @@ func Identify(rel string, mtime, now time.Time, rules Rules) (Identity, error) {
 		name, found = bare(file), false // some other number
 	}
 	if found {
-		if taken := stamp.instant(zone, mtime); taken.After(now.Add(tooFar)) {
+		// A stamp that the mtime agrees with speaks against the clock: such a dump is from the future until that is right.
+		if taken := stamp.instant(zone, mtime); taken.After(now.Add(tooFar)) && mtime.Sub(taken).Abs() > tooFar {
 			id.Suspect = fmt.Sprintf("its name says %s, which is in the future", taken.Format(time.RFC3339))
 		} else {
 			id.From, id.Taken = FromName, taken
 		}
 	}
-	if id.Taken.After(now.Add(tooFar)) {
+	if id.From == FromMTime && id.Taken.After(now.Add(tooFar)) {
 		if id.Suspect == "" {
 			id.Suspect = fmt.Sprintf("its modification time is %s, which is in the future", mtime.UTC().Format(time.RFC3339))
 		}

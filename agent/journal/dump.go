@@ -22,6 +22,8 @@ const (
 	Delivered State = "delivered"
 	// Lost: the dump went away or changed before the target had it. Nothing more is tried.
 	Lost State = "lost"
+	// Removed: the target had the dump, and retention has removed it.
+	Removed State = "removed"
 	// Declined: the target's retention would have removed the dump at once, so it did not get it.
 	Declined State = "declined"
 )

@@ -22,6 +22,8 @@ type Verdict struct {
 	// Size of the dump, and Accepted whether a person said that it is fine though it was suspect.
 	Size     int64 `json:"size,omitempty"`
 	Accepted bool  `json:"accepted,omitempty"`
+	// Machine is which machine wrote it; empty: that is not known.
+	Machine string `json:"machine,omitempty"`
 	// Unsound says why the backup cannot be counted on, and Suspect why its dump is suspect; empty if nothing is wrong.
 	Unsound string `json:"unsound,omitempty"`
 	Suspect string `json:"suspect,omitempty"`
@@ -222,9 +224,23 @@ func (j *Journal) Spare(target, object string) error {
 	})
 }
 
-// Gone forgets backups of a target that were removed.
-func (j *Journal) Gone(target string, objects ...string) error {
+// Gone forgets backups of a target that were removed, and notes so of those of ids, the dumps that they were of.
+func (j *Journal) Gone(target string, objects, ids []string) error {
 	return j.db.Update(func(tx *bolt.Tx) error {
+		for _, id := range ids {
+			var d Dump
+			known, err := get(tx.Bucket(bucketDumps), []byte(id), &d)
+			if err != nil {
+				return err
+			}
+			if !known || d.Targets[target].State != Delivered {
+				continue
+			}
+			d.Targets[target] = Delivery{State: Removed, Object: d.Targets[target].Object}
+			if err := save(tx, &d); err != nil {
+				return err
+			}
+		}
 		for _, name := range [][]byte{bucketDoomed, bucketVerdicts} {
 			b := tx.Bucket(name).Bucket([]byte(target))
 			if b == nil {

@@ -48,7 +48,7 @@ func leasesOf(now time.Time, policy Policy, backups []Backup) map[string]time.Ti
 		switch {
 		case b.Unsound != "" || future(now, b):
 		case b.Suspect != "":
-			extend(b, b.Taken.Add(SuspectAge))
+			extend(b, b.age().Add(SuspectAge))
 		default:
 			healthy = append(healthy, b)
 		}

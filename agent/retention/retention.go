@@ -9,7 +9,7 @@
 // Around that stand refusals, since a mistake here destroys data without a sound:
 //
 //   - Only a backup whose manifest a trusted key signed, whose data is there, and that is not suspect, takes a place. An
-//     unsound one (unsigned, of an unknown signer, without its data) is never removed. A suspect one goes when it is older than SuspectAge and a healthy one is newer.
+//     unsound one (unsigned, of an unknown signer, without its data) is never removed. A suspect one goes when it has been there for SuspectAge and a healthy one is newer.
 //   - The newest healthy backups, MinKeep of them and at least one, stay whatever the rules say.
 //   - A policy without rules removes nothing.
 //   - A backup from the future takes no place, and stays.
@@ -71,6 +71,8 @@ type Backup struct {
 	Shape string
 	// Stored is the size of its data on the target, in bytes.
 	Stored int64
+	// Modified is when the target stored it, by the target's clock; the zero time: that is not known.
+	Modified time.Time
 	// Suspect says why it is suspect; empty if it is not.
 	Suspect string
 	// Unsound says why it cannot be counted on: its manifest is not signed by a trusted key, or damaged, or its data is
@@ -177,6 +179,9 @@ func newer(a, b Backup) int {
 	return cmp.Or(b.Taken.Compare(a.Taken), b.Found.Compare(a.Found), cmp.Compare(b.Object, a.Object))
 }
 
+// age is since when a suspect backup is there at the earliest: its own time may be wrong, which may be why it is suspect.
+func (b Backup) age() time.Time { return later(later(b.Taken, b.Found), b.Modified) }
+
 func future(now time.Time, b Backup) bool { return b.Taken.After(now.Add(FutureSlack)) }
 
 // verdict is what happens to b, for which the rules gave reasons.
@@ -186,7 +191,7 @@ func verdict(now time.Time, b Backup, reasons []string, healthy []Backup) (why [
 		return []string{b.Unsound + ": never removed"}, true
 	case future(now, b):
 		return []string{"from the future: takes no place"}, true
-	case b.Suspect != "" && now.Sub(b.Taken) <= SuspectAge:
+	case b.Suspect != "" && now.Sub(b.age()) <= SuspectAge:
 		return []string{"suspect (" + b.Suspect + "): takes no place, stays 30 days"}, true
 	case b.Suspect != "" && (len(healthy) == 0 || !healthy[0].Taken.After(b.Taken)):
 		return []string{"suspect (" + b.Suspect + "), and no healthy one is newer"}, true

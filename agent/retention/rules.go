@@ -23,7 +23,7 @@ func (p Policy) rules() []rule {
 		{"hourly", p.Hourly, func(t time.Time, _ int) (int, string) {
 			return ((t.Year()*100+int(t.Month()))*100+t.Day())*100 + t.Hour(), t.Format("2006-01-02 15h")
 		}, func(t time.Time, n int) time.Time {
-			return t.Add(time.Duration(n)*time.Hour - sinceHour(t))
+			return t.Add(time.Duration(min(n, mostHours))*time.Hour - sinceHour(t))
 		}},
 		{"daily", p.Daily, func(t time.Time, _ int) (int, string) {
 			return (t.Year()*100+int(t.Month()))*100 + t.Day(), t.Format("2006-01-02")
@@ -41,6 +41,9 @@ func (p Policy) rules() []rule {
 	}
 }
 
+// mostHours is as many as a Duration can hold, and some less.
+const mostHours = 2_000_000
+
 // sinceHour is how much of t's hour is over, by the clock on the wall.
 func sinceHour(t time.Time) time.Duration {
 	return time.Duration(t.Minute())*time.Minute + time.Duration(t.Second())*time.Second + time.Duration(t.Nanosecond())
@@ -48,6 +51,8 @@ func sinceHour(t time.Time) time.Duration {
 
 // midnight is the beginning of a day that is so far from t's.
 func midnight(t time.Time, years, months, days int) time.Time {
+	const most = 1_000_000 // more makes no difference, and may overflow
+	years, months, days = min(years, most/365), min(months, most/12), min(days, most)
 	return time.Date(t.Year()+years, t.Month()+time.Month(months), t.Day()+days, 0, 0, 0, 0, t.Location())
 }
 

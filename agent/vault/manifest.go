@@ -43,6 +43,9 @@ type Manifest struct {
 	// written over.
 	Found time.Time `json:"found"`
 	Health
+	// Machine tells the host's machine from a copy of it that has the same name and keys: an HMAC of its machine-id; empty:
+	// it has none.
+	Machine string `json:"machine,omitempty"`
 	// Fingerprint is an HMAC of the dump's SHA-256 under a key that only this host has: it tells the host, and nobody
 	// else, that a file on its disk is this very dump.
 	Fingerprint Sum `json:"fingerprint"`

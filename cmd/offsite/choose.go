@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"offsite/agent/dump"
+	"offsite/agent/retention"
 	"offsite/agent/vault"
 )
 
@@ -42,6 +43,7 @@ func (r *restoring) choose(ctx context.Context) (*backup, error) {
 	if err != nil {
 		return nil, err
 	}
+	found = r.withoutFuture(found)
 	var passed []*backup
 	for len(found) > 0 {
 		same := 1
@@ -67,6 +69,21 @@ func (r *restoring) choose(ctx context.Context) (*backup, error) {
 		r.say("WARNING: none of the %d dumps that were asked for is healthy", len(passed))
 	}
 	return passed[0], nil
+}
+
+// withoutFuture passes over what a clock that was ahead has left, unless it was asked for by its name or time: it would be the
+// newest for as long as the clock was wrong.
+func (r *restoring) withoutFuture(found []*backup) []*backup {
+	ahead := 0
+	for ahead < len(found) && found[ahead].Taken.After(r.now().Add(retention.FutureSlack)) && found[ahead].Series == r.what {
+		ahead++
+	}
+	if ahead == 0 || ahead == len(found) || !r.at.IsZero() {
+		return found
+	}
+	b := found[0]
+	r.say("WARNING: passed over %d backups from the future, such as that of %s: a clock was wrong; to restore it all the same: offsite restore %s", ahead, b.Taken.Format(time.RFC3339), b.Object)
+	return found[ahead:]
 }
 
 // passedOver says loudly what is newer, and how to get it.

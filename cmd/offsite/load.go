@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"offsite/agent"
@@ -106,13 +107,22 @@ func agentOptions(c *configs.Config, log io.Writer) (agent.Options, error) {
 		targets[i].Limit = timetable(c.Targets[i].Limit, zone)
 	}
 	return agent.Options{
-		Host: c.Host, Zone: zone, Sources: sources(c, zone),
+		Host: c.Host, Machine: machineID(), Zone: zone, Sources: sources(c, zone),
 		Recipients: recipients, RecipientNames: c.Recipients, Signer: signer, Trusted: keys,
 		Targets: targets, State: c.State, Journal: agentJournal,
 		Health: agent.Health{Workers: c.Health.MaxCPU, FullBelow: int64(c.Health.FullBelow)},
 		Memory: int64(c.Memory), BlockSize: int64(c.BlockSize), Program: "offsite " + version,
 		Now: time.Now, Log: slog.New(slog.NewTextHandler(log, nil)), Observer: quiet{},
 	}, nil
+}
+
+// machineID is what the system calls this machine (machine-id(5)); empty: it has no name for it.
+func machineID() string {
+	b, err := os.ReadFile("/etc/machine-id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(b))
 }
 
 // timetable is a limit as the agent has it.

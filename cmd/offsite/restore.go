@@ -30,13 +30,14 @@ type restoring struct {
 	ids      []age.Identity
 	progress *progress
 	talk     io.Writer
+	now      func() time.Time
 	streamed int64 // bytes that went out and cannot be taken back
 }
 
 func restoreCommand(config *string, std streams) *cobra.Command {
 	var at, identity string
 	var where bare
-	var r restoring
+	r := restoring{now: time.Now}
 	cmd := &cobra.Command{
 		Use: "restore SERIES|NAME", Short: "Bring a dump back", Args: usage(cobra.ExactArgs(1)),
 		Long: `Restores the newest healthy backup of a series, or the dump of that file or object name. --at takes the newest healthy

@@ -166,7 +166,7 @@ func resume(ctx context.Context, s Store, key string, src providers.Source) (upl
 	}
 	for _, u := range uploads {
 		parts, err := s.Parts(ctx, key, u)
-		if errors.Is(err, fs.ErrNotExist) {
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) { // to list parts is a right of its own
 			continue
 		}
 		if err != nil {
