@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -11,21 +12,22 @@ import (
 
 // Process is a server's, which a test may kill and start again.
 type Process struct {
-	t    testing.TB
-	make func() *exec.Cmd
-	up   func() bool
-	cmd  *exec.Cmd
-	log  *os.File
+	t       testing.TB
+	command func() *exec.Cmd
+	up      func() bool
+	cmd     *exec.Cmd
+	done    chan struct{} // is closed when it has ended
+	log     *os.File
 }
 
 // run runs a server until the test ends, and waits until it is up.
-func run(t testing.TB, make func() *exec.Cmd, up func() bool) *Process {
+func run(t testing.TB, command func() *exec.Cmd, up func() bool) *Process {
 	t.Helper()
 	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Process{t: t, make: make, up: up, log: log}
+	p := &Process{t: t, command: command, up: up, log: log}
 	t.Cleanup(func() {
 		p.Kill()
 		log.Close()
@@ -41,12 +43,24 @@ func run(t testing.TB, make func() *exec.Cmd, up func() bool) *Process {
 // Start starts the server, with what it had stored when it was killed, and waits until it is up.
 func (p *Process) Start() {
 	p.t.Helper()
-	p.cmd = p.make()
+	p.cmd = p.command()
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	if p.cmd.SysProcAttr == nil {
 		p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	}
-	if err := p.cmd.Start(); err != nil {
+	p.done = make(chan struct{})
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread() // it dies with the thread that starts it, and others may end before the test does
+		defer runtime.UnlockOSThread()
+		defer close(p.done)
+		err := p.cmd.Start()
+		started <- err
+		if err == nil {
+			p.cmd.Wait()
+		}
+	}()
+	if err := <-started; err != nil {
 		p.t.Fatal(err)
 	}
 	for deadline := time.Now().Add(time.Minute); !p.up(); time.Sleep(20 * time.Millisecond) {
@@ -60,5 +74,5 @@ func (p *Process) Start() {
 // Kill kills the server at once, as a power cut would.
 func (p *Process) Kill() {
 	p.cmd.Process.Kill()
-	p.cmd.Wait()
+	<-p.done
 }
