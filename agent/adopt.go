@@ -147,11 +147,14 @@ func (w *worker) decline(d *journal.Dump) error {
 	return nil
 }
 
-// newest remembers the newest dump of each series that is on this host.
+// newest remembers the newest dump of each series that is on this host, and the size of the last one on each file system.
 type newest struct {
 	mu    sync.Mutex
 	taken map[string]time.Time
+	sizes map[uint64]int64 // by device
 }
+
+func newNewest() newest { return newest{taken: map[string]time.Time{}, sizes: map[uint64]int64{}} }
 
 func (n *newest) note(d *journal.Dump) {
 	n.mu.Lock()
@@ -159,6 +162,13 @@ func (n *newest) note(d *journal.Dump) {
 	if t, known := n.taken[d.Series]; !known || d.Taken.After(t) {
 		n.taken[d.Series] = d.Taken
 	}
+	n.sizes[d.File.Dev] = d.File.Size
+}
+
+func (n *newest) size(device uint64) int64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.sizes[device]
 }
 
 func (a *Agent) isNewest(d *journal.Dump) bool {

@@ -120,7 +120,7 @@ func New(o Options) (*Agent, error) {
 		lock.release()
 		return nil, err
 	}
-	a := &Agent{Options: o, journal: j, lock: lock, shipments: shipments{by: map[string]*shipment{}}, held: newHeld(), newest: newest{taken: map[string]time.Time{}}, exams: newExams(o.Health)}
+	a := &Agent{Options: o, journal: j, lock: lock, shipments: shipments{by: map[string]*shipment{}}, held: newHeld(), newest: newNewest(), exams: newExams(o.Health)}
 	var dirs []watch.Dir
 	for _, s := range o.Sources {
 		dirs = append(dirs, s.Dir)
@@ -252,6 +252,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	group.Go(func() error { return a.watcher.Run(running, sendTo(found)) })
 	group.Go(func() error { return a.discover(running, found) })
 	group.Go(func() error { return a.exams.run(running, a.judged) })
+	group.Go(func() error { return a.relieve(running) })
 	for _, w := range a.workers {
 		group.Go(func() error {
 			// First look what is on the disk: a dump that was renamed while the agent was down is not gone.

@@ -42,7 +42,10 @@ func (a *Agent) discover(ctx context.Context, found <-chan watch.File) error {
 				more = false
 			}
 		}
-		if err := a.add(files); err != nil {
+		if err := a.add(ctx, files); err != nil {
+			return err
+		}
+		if err := a.giveUp(ctx); err != nil {
 			return err
 		}
 	}
@@ -50,7 +53,7 @@ func (a *Agent) discover(ctx context.Context, found <-chan watch.File) error {
 
 // add records files as dumps that all targets are owed. A file may come twice, by an event and by being looked for again: the
 // second time it is met when the first is in the journal.
-func (a *Agent) add(files []watch.File) error {
+func (a *Agent) add(ctx context.Context, files []watch.File) error {
 	met := map[watch.FileID]bool{}
 	var dumps []*journal.Dump
 	for _, f := range files {
@@ -64,7 +67,10 @@ func (a *Agent) add(files []watch.File) error {
 			clear(met)
 		}
 		met[version] = true
-		d, err := a.meet(f)
+		d, err := a.meet(ctx, f)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		if err != nil {
 			a.Log.Error("cannot ship this file", "dump", f.Path, "err", err)
 			a.unshipped = append(a.unshipped, fmt.Sprintf("%s: %v", f.Path, err))
@@ -81,6 +87,9 @@ func (a *Agent) add(files []watch.File) error {
 func (a *Agent) enter(dumps []*journal.Dump) error {
 	if len(dumps) == 0 {
 		return nil
+	}
+	if err := a.lock.check(); err != nil {
+		return err
 	}
 	if err := a.journal.Add(dumps...); err != nil {
 		return err
@@ -100,10 +109,10 @@ func (a *Agent) enter(dumps []*journal.Dump) error {
 }
 
 // meet decides what a finished file is: a new dump, or (nil) one that the journal has already.
-func (a *Agent) meet(f watch.File) (*journal.Dump, error) {
+func (a *Agent) meet(ctx context.Context, f watch.File) (*journal.Dump, error) {
 	former := ""
-	for _, seen := range []func(watch.File) (*journal.Dump, error){a.sameFile, a.moved} {
-		old, err := seen(f)
+	for _, seen := range []func(context.Context, watch.File) (*journal.Dump, error){a.sameFile, a.moved} {
+		old, err := seen(ctx, f)
 		switch {
 		case err != nil:
 			return nil, err
@@ -128,12 +137,12 @@ func (a *Agent) meet(f watch.File) (*journal.Dump, error) {
 
 // moved is the dump at this path in the journal, if the file has its size, time and content but another inode or device:
 // the directory was copied to another disk, or its device has another number since a reboot.
-func (a *Agent) moved(f watch.File) (*journal.Dump, error) {
+func (a *Agent) moved(ctx context.Context, f watch.File) (*journal.Dump, error) {
 	old, err := a.journal.ByPath(f.Path)
 	if err != nil || old == nil || old.File.Size != f.ID.Size || old.File.MTime != f.ID.MTime || old.Open() || old.Fingerprint == ([32]byte{}) {
 		return nil, err
 	}
-	sum, err := a.fingerprintFile(f.Path)
+	sum, err := a.fingerprintFile(ctx, f.Path)
 	if err != nil || sum != old.Fingerprint {
 		return nil, err
 	}
@@ -201,12 +210,12 @@ func delivered(d *journal.Dump) bool {
 
 // sameFile is the dump in the journal with this inode, size and time, if it has this content: the inode may be another
 // file's now, of the same size and from the same moment.
-func (a *Agent) sameFile(f watch.File) (*journal.Dump, error) {
+func (a *Agent) sameFile(ctx context.Context, f watch.File) (*journal.Dump, error) {
 	old, err := a.journal.ByFile(journal.File(f.ID))
 	if err != nil || old == nil {
 		return nil, err
 	}
-	if same, err := a.sameContent(old, f); err != nil || !same {
+	if same, err := a.sameContent(ctx, old, f); err != nil || !same {
 		return nil, err
 	}
 	return old, nil
@@ -214,33 +223,40 @@ func (a *Agent) sameFile(f watch.File) (*journal.Dump, error) {
 
 // sameContent says whether a file that the journal knows by inode, size and mtime still has the content of then. It
 // is asked when the ctime differs: after a chmod or rename it has, after a rewrite with the mtime put back it has not.
-func (a *Agent) sameContent(d *journal.Dump, f watch.File) (bool, error) {
+func (a *Agent) sameContent(ctx context.Context, d *journal.Dump, f watch.File) (bool, error) {
 	if d.File.CTime == f.ID.CTime {
 		return true, nil
 	}
 	if d.Fingerprint == ([32]byte{}) {
 		return true, nil // not sealed yet: what is sealed will be what is there then
 	}
-	sum, err := a.fingerprintFile(f.Path)
+	sum, err := a.fingerprintFile(ctx, f.Path)
 	return sum == d.Fingerprint, err
 }
 
 // fingerprintFile reads a file and gives its private fingerprint.
-func (a *Agent) fingerprintFile(path string) (sum [32]byte, err error) {
+func (a *Agent) fingerprintFile(ctx context.Context, path string) (sum [32]byte, err error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return sum, err
 	}
 	defer f.Close()
-	return a.fingerprint(f)
+	return a.fingerprint(ctx, f)
 }
 
-func (a *Agent) fingerprint(r io.Reader) (sum [32]byte, err error) {
+// fingerprint reads r to its end, or until ctx ends: a large dump takes longer than a stop may.
+func (a *Agent) fingerprint(ctx context.Context, r io.Reader) (sum [32]byte, err error) {
 	h := sha256.New()
-	if _, err := io.Copy(h, r); err != nil {
-		return sum, err
+	for ctx.Err() == nil {
+		_, err := io.CopyN(h, r, 4<<20)
+		if err == io.EOF {
+			return a.Signer.MAC("dump", h.Sum(nil)), nil
+		}
+		if err != nil {
+			return sum, err
+		}
 	}
-	return a.Signer.MAC("dump", h.Sum(nil)), nil
+	return sum, ctx.Err()
 }
 
 // refresh follows a known dump to a new path or ctime, and owes it to targets that were added since, or for which it was

@@ -16,9 +16,14 @@ const maxHeld = 256
 type held struct {
 	mu    sync.Mutex
 	files map[string]*os.File // by the dump's id
+	told  map[string]bool     // that it was deleted
+	// space is what the file system of a file has left, and has in all.
+	space func(*os.File) (room, error)
 }
 
-func newHeld() held { return held{files: map[string]*os.File{}} }
+func newHeld() held {
+	return held{files: map[string]*os.File{}, told: map[string]bool{}, space: spaceOf}
+}
 
 // hold opens a dump that was found, if its path still has that version. Failing to do so is no error yet: it shows when the
 // dump is shipped.
@@ -46,6 +51,7 @@ func (h *held) take(id string) *os.File {
 	defer h.mu.Unlock()
 	f := h.files[id]
 	delete(h.files, id)
+	delete(h.told, id)
 	return f
 }
 

@@ -64,7 +64,7 @@ func push(ctx context.Context, o Options, files []watch.File) (s Summary, err er
 			return Summary{}, err
 		}
 	}
-	if err := a.add(files); err != nil {
+	if err := a.add(ctx, files); err != nil {
 		return Summary{}, err
 	}
 	for _, f := range files {

@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 	"syscall"
@@ -42,6 +43,20 @@ func (l *stateLock) sign() error {
 		return err
 	}
 	_, err := fmt.Fprintf(l.file, "pid %d", os.Getpid())
+	return err
+}
+
+// check says whether the lock is still where others look for it: the state directory may have been removed or replaced. What
+// is written then is seen by nobody, and nothing keeps a second agent out.
+func (l *stateLock) check() error {
+	ours, err := l.file.Stat()
+	if err != nil {
+		return err
+	}
+	there, err := os.Lstat(l.file.Name())
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(ours, there) {
+		return fmt.Errorf("%s was removed or replaced while offsite was running; start it again", l.file.Name())
+	}
 	return err
 }
 

@@ -307,3 +307,22 @@ func TestAClockThatWasBehind(t *testing.T) {
 		t.Errorf("%d are left: %q", len(got), got)
 	}
 }
+
+// An agent whose state directory was removed ends, before a second one ships what it has shipped.
+func TestTheStateDirectoryIsRemoved(t *testing.T) {
+	h := newHost(t)
+	a := h.start()
+	h.write("shop_20260301.sql", 1000)
+	if err := os.RemoveAll(h.state); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(h.state, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Once(t.Context()); err == nil || !strings.Contains(err.Error(), "was removed or replaced") {
+		t.Error(err)
+	}
+	if got := h.backups(h.a); len(got) > 0 {
+		t.Errorf("shipped %q", got)
+	}
+}

@@ -104,7 +104,7 @@ func (w *worker) foundThere(ctx context.Context, d *journal.Dump) (bool, error) 
 			continue
 		}
 		if d.Fingerprint == ([32]byte{}) {
-			if d.Fingerprint, err = w.agent.fingerprintDump(d); err != nil {
+			if d.Fingerprint, err = w.agent.fingerprintDump(ctx, d); err != nil {
 				return false, err
 			}
 		}
@@ -124,13 +124,13 @@ func (w *worker) foundThere(ctx context.Context, d *journal.Dump) (bool, error) 
 }
 
 // fingerprintDump reads the version of the file that the journal has.
-func (a *Agent) fingerprintDump(d *journal.Dump) (sum [32]byte, err error) {
+func (a *Agent) fingerprintDump(ctx context.Context, d *journal.Dump) (sum [32]byte, err error) {
 	s, err := a.board(d)
 	if err != nil {
 		return sum, err
 	}
 	defer a.leave(s)
-	return a.fingerprint(io.NewSectionReader(s.file, 0, d.File.Size))
+	return a.fingerprint(ctx, io.NewSectionReader(s.file, 0, d.File.Size))
 }
 
 func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) }

@@ -156,7 +156,7 @@ func FuzzParse(f *testing.F) {
 func TestPlaces(t *testing.T) {
 	t.Chdir("/tmp")
 	for _, c := range []struct{ place, want string }{
-		{"/mnt/nas", "  t:\n    dir:\n      path: \"/mnt/nas\"\n"},
+		{"/mnt/other", "  t:\n    dir:\n      path: \"/mnt/other\"\n"},
 		{"nas", "  t:\n    dir:\n      path: \"/tmp/nas\"\n"},
 		{"s3://b/a/c?region=eu-central-1", "  t:\n    s3:\n      bucket: \"b\"\n      prefix: \"a/c\"\n      region: \"eu-central-1\"\n"},
 		{"s3+https://m:9000/b?path_style=true&secret_key_file=key", "  t:\n    minio:\n      endpoint: \"https://m:9000\"\n      bucket: \"b\"\n      secret_key_file: \"/tmp/key\"\n      path_style: true\n"},

@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"cmp"
 	"encoding"
 	"fmt"
 	"maps"
@@ -90,6 +91,32 @@ func parsePlace(s string) (Target, url.Values, error) {
 		return Target{SFTP: c}, query, err
 	}
 	return Target{}, nil, fmt.Errorf("%s: write %s", s, PlaceForms)
+}
+
+// place is where a target's objects lie: a store, and an absolute path in it; "" if it has none.
+func (t Target) place() (store, path string) {
+	bucket := func(endpoint, bucket, prefix string) (string, string) {
+		if bucket == "" {
+			return "", ""
+		}
+		return "s3:" + strings.TrimSuffix(strings.ToLower(endpoint), "/"), strings.Join([]string{"", bucket, strings.Trim(prefix, "/")}, "/")
+	}
+	switch {
+	case t.Dir != nil && t.Dir.Path != "":
+		return "dir", filepath.Clean(t.Dir.Path)
+	case t.MinIO != nil:
+		return bucket(t.MinIO.Endpoint, t.MinIO.Bucket, t.MinIO.Prefix)
+	case t.S3 != nil:
+		return bucket(t.S3.Endpoint, t.S3.Bucket, t.S3.Prefix)
+	case t.SFTP != nil:
+		port := cmp.Or(t.SFTP.Port, 22)
+		store = fmt.Sprintf("sftp:%s:%d", strings.ToLower(t.SFTP.Host), port)
+		if filepath.IsAbs(t.SFTP.Path) {
+			return store, filepath.Clean(t.SFTP.Path)
+		}
+		return store + " " + t.SFTP.User, filepath.Join("/", t.SFTP.Path) // below where the login leads
+	}
+	return "", ""
 }
 
 // setKey sets one key of a kind from text.

@@ -156,7 +156,7 @@ func (v *validator) targets(c *Config) {
 	if len(c.Targets) == 0 {
 		v.wrong("targets", "are missing; write at least one place for the backups, as example.yaml shows")
 	}
-	for _, t := range c.Targets {
+	for i, t := range c.Targets {
 		key := "targets." + t.Name
 		if !targetName.MatchString(t.Name) {
 			v.wrong(key, "a target's name should be lower-case letters, digits and hyphens")
@@ -174,6 +174,11 @@ func (v *validator) targets(c *Config) {
 				v.wrong(key+"."+name+"."+e.Key, "%s", strings.TrimPrefix(e.Error(), e.Key+": "))
 			}
 		}
+		for _, other := range c.Targets[:i] {
+			if v.samePlace(t, other) {
+				v.wrong(key, "lies at the same place as target %s, or one lies in the other: that would be one copy that looks like two; give each a directory, bucket or prefix of its own", other.Name)
+			}
+		}
 		if t.Dir != nil {
 			for _, w := range c.Watch {
 				if t.Dir.Path != "" && w.Path != "" && (inside(t.Dir.Path, w.Path) || inside(w.Path, t.Dir.Path)) {
@@ -182,6 +187,19 @@ func (v *validator) targets(c *Config) {
 			}
 		}
 	}
+}
+
+// samePlace says whether two targets share a place, as far as their configurations show it.
+func (v *validator) samePlace(a, b Target) bool {
+	store, path := a.place()
+	other, otherPath := b.place()
+	if path == "" || store != other {
+		return false
+	}
+	if a.Dir != nil && v.checks.Root == "" {
+		path, otherPath = real(path), real(otherPath)
+	}
+	return path == otherPath || strings.HasPrefix(path, strings.TrimSuffix(otherPath, "/")+"/") || strings.HasPrefix(otherPath, strings.TrimSuffix(path, "/")+"/")
 }
 
 func real(p string) string {

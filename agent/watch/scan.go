@@ -109,6 +109,10 @@ func (w *Watcher) scanDir(dir int, root string, entered func(string), present ma
 			}
 			return nil
 		}
+		if e.Type()&fs.ModeSymlink != 0 {
+			w.link(d, rel)
+			return nil
+		}
 		if !isRegular(e.Type()) || !d.wanted(rel, false) {
 			return nil
 		}
@@ -122,6 +126,40 @@ func (w *Watcher) scanDir(dir int, root string, entered func(string), present ma
 		w.note(dir, p, idOf(info))
 		return nil
 	})
+}
+
+// link says that what a symbolic link leads to is not shipped, unless that lies in a watched directory itself: a directory of
+// dumps that was moved to a bigger disk must not be missed in silence.
+func (w *Watcher) link(d *Dir, rel string) {
+	p := filepath.Join(d.Path, rel)
+	info, err := os.Stat(p)
+	if !d.wanted(rel, err == nil && info.IsDir()) || matches(d.Exclude, rel) {
+		return
+	}
+	to, err := filepath.EvalSymlinks(p)
+	if err != nil { // it may lead to a disk that is not mounted
+		if to, err = os.Readlink(p); err != nil {
+			return
+		}
+		if !filepath.IsAbs(to) {
+			to = filepath.Join(filepath.Dir(p), to)
+		}
+	}
+	for _, d := range w.dirs {
+		for _, root := range []string{d.Path, resolved(d.Path)} {
+			if rel, err := filepath.Rel(root, to); err == nil && filepath.IsLocal(rel) {
+				return
+			}
+		}
+	}
+	w.trouble(p, "it is a symbolic link to "+to+", and links are not followed: watch that directory too, or exclude the link", nil)
+}
+
+func resolved(p string) string {
+	if r, err := filepath.EvalSymlinks(p); err == nil {
+		return r
+	}
+	return p
 }
 
 // targetMarker is the file that makes a directory a target (package providers/dir).

@@ -344,3 +344,31 @@ func TestTroubleIsNotPending(t *testing.T) {
 		}
 	})
 }
+
+// What lies behind a link out of the watched directories is not missed in silence.
+func TestALinkThatLeadsOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir, other := t.TempDir(), t.TempDir()
+		write(t, filepath.Join(dir, "a.sql"), "x")
+		write(t, filepath.Join(other, "b.sql"), "x")
+		for name, to := range map[string]string{
+			"latest.sql": "a.sql", "old.sql": "removed.sql", "not-a-dump.log": filepath.Join(other, "b.log"), // no trouble
+			"b.sql": filepath.Join(other, "b.sql"), "pg": other, "unmounted": filepath.Join(other, "gone"), "skipped": other,
+		} {
+			if err := os.Symlink(to, filepath.Join(dir, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, pending := scan(t, watch.Dir{Path: dir, Exclude: []string{"*.log", "skipped"}}, watch.Options{})
+		var names []string
+		for _, p := range pending {
+			names = append(names, filepath.Base(p.Path))
+			if !p.Trouble || !strings.Contains(p.Reason, other) {
+				t.Errorf("%+v", p)
+			}
+		}
+		if want := []string{"b.sql", "pg", "unmounted"}; !slices.Equal(names, want) {
+			t.Errorf("got %q, want %q", names, want)
+		}
+	})
+}

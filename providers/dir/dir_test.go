@@ -94,6 +94,18 @@ func TestASymbolicLinkLeadsNowhere(t *testing.T) {
 	}
 }
 
+// What was moved within the target and linked is listed as it is read; what leads nowhere is not.
+func TestLinksWithinTheTargetAreListed(t *testing.T) {
+	root := t.TempDir()
+	target := open(t, root)
+	for _, name := range []string{"h/shop/1", "h/shop/2", "h/a/3"} {
+		if err := target.Put(t.Context(), name, providers.Bytes([]byte("x"))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	targettest.Links(t, target, root)
+}
+
 // A partial file whose bytes rotted, or that a crash left with holes, is not built upon.
 func TestADamagedPartialIsNotTrusted(t *testing.T) {
 	root := t.TempDir()

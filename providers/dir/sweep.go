@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"offsite/providers"
-	"offsite/providers/files"
 )
 
 var _ providers.Sweeper = (*Target)(nil)
@@ -16,8 +15,7 @@ var _ providers.Sweeper = (*Target)(nil)
 // Sweep is part of providers.Sweeper. A file that another process has locked is in use, however old it looks.
 func (t *Target) Sweep(ctx context.Context, dir string, before time.Time, spare []string) (removed int, err error) {
 	err = t.with(ctx, "delete", dir, func(root *os.Root) error {
-		readDir := func(dir string) ([]fs.DirEntry, error) { return fs.ReadDir(root.FS(), dir) }
-		found, err := files.Abandoned(ctx, readDir, dir, before, spare)
+		found, err := tree(root).Abandoned(ctx, dir, before, spare)
 		for _, name := range found {
 			f, lockErr := openPartial(root, name)
 			if lockErr != nil {

@@ -15,16 +15,45 @@ import (
 // ErrStop ends a walk whose caller has had enough.
 var ErrStop = errors.New("the caller has had enough")
 
+// maxLinks bounds the symbolic links on the way to one file, since they can lead in a circle.
+const maxLinks = 3
+
+// Tree is a target's files. ReadDir gives a directory's entries, and Stat follows links, as reading and writing a file does: a
+// directory that was moved to a bigger disk and linked must not look empty. Of a link that leads nowhere it says fs.ErrNotExist.
+type Tree struct {
+	ReadDir func(dir string) ([]fs.DirEntry, error)
+	Stat    func(name string) (fs.FileInfo, error)
+}
+
 // Walk gives the files below dir whose names start with prefix, in byte order of their names: a directory sorts as
 // its name with a slash, so that a-b comes before a/x, and a/x before a.b would be wrong. It enters only directories
-// that can hold such names, reads each whole, and passes over hidden files, links, and what is deleted meanwhile.
-func Walk(ctx context.Context, readDir func(dir string) ([]fs.DirEntry, error), dir, prefix string, give func(providers.Object) bool) error {
+// that can hold such names, reads each whole, and passes over hidden files, what is deleted meanwhile, and links that lead nowhere,
+// out of the tree or in a circle.
+func (t Tree) Walk(ctx context.Context, dir, prefix string, give func(providers.Object) bool) error {
+	return t.walk(ctx, dir, prefix, 0, give)
+}
+
+func (t Tree) walk(ctx context.Context, dir, prefix string, links int, give func(providers.Object) bool) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	entries, err := readDir(dir)
+	entries, err := t.ReadDir(dir)
 	if err != nil {
 		return err
+	}
+	linked := map[string]bool{}
+	for i, e := range entries {
+		if e.Type()&fs.ModeSymlink == 0 || links == maxLinks {
+			continue
+		}
+		info, err := t.Stat(path.Join(dir, e.Name()))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		entries[i], linked[e.Name()] = fs.FileInfoToDirEntry(info), true
 	}
 	key := func(e fs.DirEntry) string {
 		name := path.Join(dir, e.Name())
@@ -39,7 +68,11 @@ func Walk(ctx context.Context, readDir func(dir string) ([]fs.DirEntry, error), 
 		switch {
 		case e.Name()[0] == '.':
 		case e.IsDir() && (strings.HasPrefix(name, prefix) || strings.HasPrefix(prefix, name)):
-			if err := Walk(ctx, readDir, path.Clean(name), prefix, give); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			further := links
+			if linked[e.Name()] {
+				further++
+			}
+			if err := t.walk(ctx, path.Clean(name), prefix, further, give); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}
 		case e.Type().IsRegular() && strings.HasPrefix(name, prefix):
@@ -61,7 +94,7 @@ func Walk(ctx context.Context, readDir func(dir string) ([]fs.DirEntry, error), 
 // Abandoned gives the hidden files below dir that unfinished Puts left and that were last written before the given
 // time, but for those of the names in spare. (Not what sftp put aside: after a crash it may be all that is left of an
 // object.)
-func Abandoned(ctx context.Context, readDir func(dir string) ([]fs.DirEntry, error), dir string, before time.Time, spare []string) (found []string, err error) {
+func (t Tree) Abandoned(ctx context.Context, dir string, before time.Time, spare []string) (found []string, err error) {
 	kept := map[string]bool{}
 	for _, name := range spare {
 		kept[Partial(name)] = true
@@ -71,7 +104,7 @@ func Abandoned(ctx context.Context, readDir func(dir string) ([]fs.DirEntry, err
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		entries, err := readDir(dir)
+		entries, err := t.ReadDir(dir)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}

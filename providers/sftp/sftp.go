@@ -149,24 +149,45 @@ func (t *Target) Stat(ctx context.Context, name string) (o providers.Object, err
 // List is part of providers.Target. Each directory is read whole and sorted; no connection is held while the caller
 // looks at an object.
 func (t *Target) List(ctx context.Context, prefix string) iter.Seq2[providers.Object, error] {
-	readDir := func(dir string) (entries []fs.DirEntry, err error) {
+	tree := files.Tree{ReadDir: func(dir string) (entries []fs.DirEntry, err error) {
 		err = t.do(ctx, "list", prefix, func(c *conn) error {
-			return c.watch(c.idle, func() error {
-				infos, err := c.ReadDirContext(ctx, t.path(dir))
-				for _, info := range infos {
-					entries = append(entries, fs.FileInfoToDirEntry(info))
-				}
-				return err
-			})
+			entries, err = c.tree(ctx, t).ReadDir(dir)
+			return err
 		})
 		return entries, err
-	}
+	}, Stat: func(name string) (info fs.FileInfo, err error) {
+		err = t.do(ctx, "list", prefix, func(c *conn) error {
+			info, err = c.tree(ctx, t).Stat(name)
+			return err
+		})
+		return info, err
+	}}
 	return func(yield func(providers.Object, error) bool) {
-		err := files.Walk(ctx, readDir, ".", prefix, func(o providers.Object) bool { return yield(o, nil) })
+		err := tree.Walk(ctx, ".", prefix, func(o providers.Object) bool { return yield(o, nil) })
 		if err != nil && !errors.Is(err, files.ErrStop) {
 			yield(providers.Object{}, translate(ctx, "list", prefix, err))
 		}
 	}
+}
+
+// tree is the target's files as one connection sees them.
+func (c *conn) tree(ctx context.Context, t *Target) files.Tree {
+	return files.Tree{ReadDir: func(dir string) (entries []fs.DirEntry, err error) {
+		err = c.watch(c.idle, func() error {
+			infos, err := c.ReadDirContext(ctx, t.path(dir))
+			for _, info := range infos {
+				entries = append(entries, fs.FileInfoToDirEntry(info))
+			}
+			return err
+		})
+		return entries, err
+	}, Stat: func(name string) (info fs.FileInfo, err error) {
+		err = c.watch(c.idle, func() (err error) {
+			info, err = c.Client.Stat(t.path(name))
+			return err
+		})
+		return info, err
+	}}
 }
 
 // Delete is part of providers.Target. Directories that it leaves empty go too.

@@ -233,6 +233,20 @@ func TestObjectsAreForTheirOwnerOnly(t *testing.T) {
 	}
 }
 
+// What was moved on the server and linked is listed as it is read.
+func TestLinksAreListed(t *testing.T) {
+	s := servers.StartOpenSSH(t)
+	cfg := config(s)
+	cfg.Path = "links"
+	target := open(t, prepare(t, cfg))
+	for _, name := range []string{"h/shop/1", "h/shop/2", "h/a/3"} {
+		if err := target.Put(t.Context(), name, providers.Bytes([]byte("x"))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	targettest.Links(t, target, filepath.Join(s.Data, cfg.Path))
+}
+
 // What the server lost or damaged since it was sent is sent again, the rest is not: durable points are trusted, what
 // came after them is compared.
 func TestAResumeLooksAtWhatMayBeLost(t *testing.T) {
