@@ -1,6 +1,9 @@
 package agent
 
-import "slices"
+import (
+	"errors"
+	"slices"
+)
 
 // Summary is what Once or Push did.
 type Summary struct {
@@ -69,7 +72,8 @@ func (s Summary) with(more Summary) Summary {
 			continue
 		}
 		t := &sum.Targets[i]
-		t.Delivered, t.Declined, t.Failed, t.Lost = t.Delivered+r.Delivered, t.Declined+r.Declined, t.Failed+r.Failed, t.Lost+r.Lost
+		t.Delivered, t.Declined, t.Failed, t.Lost, t.Gone = t.Delivered+r.Delivered, t.Declined+r.Declined, t.Failed+r.Failed, t.Lost+r.Lost, t.Gone+r.Gone
+		t.Unpruned = errors.Join(t.Unpruned, r.Unpruned)
 		if t.Err == nil {
 			t.Err = r.Err
 		}

@@ -58,7 +58,9 @@ func newWorker(a *Agent, t Target, s *share) *worker {
 	b := backoff.NewExponentialBackOff()
 	b.InitialInterval, b.MaxInterval = time.Second, slow
 	return &worker{
-		agent: a, target: t, vault: vault.New(t.Target, a.Trusted), share: s, limiter: limit.New(t.Limit, a.Now), queue: newQueue(), backoff: b, begun: map[string]bool{}, heldFor: map[string]string{}, denied: map[string]bool{}, delivered: map[string]bool{}, news: make(chan struct{}, 1),
+		agent: a, target: t, vault: vault.New(t.Target, a.Trusted), share: s, limiter: limit.New(t.Limit, a.Now),
+		queue: newQueue(), backoff: b, news: make(chan struct{}, 1),
+		begun: map[string]bool{}, heldFor: map[string]string{}, denied: map[string]bool{}, delivered: map[string]bool{},
 		log: a.Log.With("target", t.Name), result: Result{Target: t.Name},
 	}
 }

@@ -76,8 +76,8 @@ func outcome(s agent.Summary) error {
 		return errPartly
 	}
 	for _, r := range s.Targets {
-		if r.Failed == 0 && r.Lost == 0 {
-			return errPartly // this target had everything before
+		if r.Failed == 0 {
+			return errPartly // this target was reached: it had everything before, or what it lacks is lost
 		}
 	}
 	return errors.New("no target could be reached")

@@ -17,10 +17,10 @@ import (
 // Keeper is a Store with the calls for buckets that keep versions and locks.
 type Keeper interface {
 	Store
-	// Versions yields those of all keys that start with prefix, in the order of the keys.
 	// DefaultLock is the mode of S3, and the days, of the lock that the bucket gives each new object; 0 days: none. That
 	// the bucket has no Object Lock is fs.ErrNotExist.
 	DefaultLock(ctx context.Context) (mode string, days int, err error)
+	// Versions yields those of all keys that start with prefix, in the order of the keys.
 	Versions(ctx context.Context, prefix string) iter.Seq2[Version, error]
 	RemoveVersion(ctx context.Context, key, version string) error
 	// Retention is of that version, or the current one when it is empty.
