@@ -102,6 +102,8 @@ func (h *history) add(e vault.Entry, v journal.Verdict) {
 		b.Unsound = "its data is missing"
 	case e.Stored != v.Stored:
 		b.Unsound = fmt.Sprintf("its data has %d bytes, its manifest says %d", e.Stored, v.Stored)
+	case v.Damage != "":
+		b.Unsound = "its data is damaged"
 	}
 	if v.Machine != "" {
 		h.machines[e.Object] = v.Machine

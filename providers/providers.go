@@ -63,6 +63,14 @@ type Sweeper interface {
 	Sweep(ctx context.Context, dir string, before time.Time, spare []string) (removed int, err error)
 }
 
+// Preserver is a Target that can keep a damaged object when another Put is about to replace it.
+type Preserver interface {
+	// Preserve keeps what name holds now in a hidden place, until Delete of that name; what was kept there before goes. That
+	// there is no such object is no error. The object itself stays as it is. Where that cannot be done it is
+	// errors.ErrUnsupported.
+	Preserve(ctx context.Context, name string) error
+}
+
 // Object is what a target says of one stored object.
 type Object struct {
 	// Name is the full name, as it was given to Put.

@@ -29,6 +29,31 @@ type Verdict struct {
 	Suspect string `json:"suspect,omitempty"`
 	// Locked is until when the target is known not to let the backup go.
 	Locked time.Time `json:"locked,omitzero"`
+	Proof
+}
+
+// Proof is what came of it when all of the data was read and compared. The zero Proof: nobody has looked.
+type Proof struct {
+	Proven time.Time `json:"proven,omitzero"`
+	// Damage is what was wrong; empty: it was whole.
+	Damage string `json:"damage,omitempty"`
+}
+
+// SetProof records a look at the data of a backup of which there is a verdict.
+func (j *Journal) SetProof(target, object string, p Proof) error {
+	return j.db.Update(func(tx *bolt.Tx) error {
+		b := tx.Bucket(bucketVerdicts).Bucket([]byte(target))
+		if b == nil {
+			return nil
+		}
+		var v Verdict
+		known, err := get(b, []byte(object), &v)
+		if err != nil || !known {
+			return err
+		}
+		v.Proof = p
+		return put(b, []byte(object), v)
+	})
 }
 
 // Verdicts are what is known of backups on a target, in their order; nil where nothing is.
@@ -53,7 +78,8 @@ func (j *Journal) Verdicts(target string, objects []string) ([]*Verdict, error) 
 	})
 }
 
-// SetVerdicts records what was learnt of a target's backups. Until when one is locked stays known unless the verdict says it anew.
+// SetVerdicts records what was learnt of a target's backups. Until when one is locked, and the last look at its data, stay known
+// unless the verdict says them anew.
 func (j *Journal) SetVerdicts(target string, verdicts map[string]Verdict) error {
 	if len(verdicts) == 0 {
 		return nil
@@ -65,12 +91,15 @@ func (j *Journal) SetVerdicts(target string, verdicts map[string]Verdict) error 
 		}
 		for _, object := range slices.Sorted(maps.Keys(verdicts)) { // bbolt is slow to put many between others
 			v := verdicts[object]
+			var old Verdict
+			if _, err := get(b, []byte(object), &old); err != nil {
+				return err
+			}
 			if v.Locked.IsZero() {
-				var old Verdict
-				if _, err := get(b, []byte(object), &old); err != nil {
-					return err
-				}
 				v.Locked = old.Locked
+			}
+			if v.Proof == (Proof{}) {
+				v.Proof = old.Proof
 			}
 			if err := put(b, []byte(object), v); err != nil {
 				return err

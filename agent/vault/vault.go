@@ -128,6 +128,23 @@ func (v *Vault) Put(ctx context.Context, name Name, src providers.Source, locked
 	return v.target.Put(ctx, name.String(), providers.LockedSource(src, locked))
 }
 
+// Preserve keeps a damaged object that is about to be replaced, data and manifest, until the backup is removed; kept says whether
+// the target can do that.
+func (v *Vault) Preserve(ctx context.Context, name Name) (kept bool, err error) {
+	p, ok := v.target.(providers.Preserver)
+	if !ok {
+		return false, nil
+	}
+	for _, object := range []string{name.String(), name.Manifest()} {
+		if err := p.Preserve(ctx, object); errors.Is(err, errors.ErrUnsupported) {
+			return false, nil
+		} else if err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
 // HasData says whether the target holds the whole data object already, as Put left it: the name carries the random id
 // of the sealing and Put is atomic, so an object of this name and size is this sealing.
 func (v *Vault) HasData(ctx context.Context, name Name, size int64) (bool, error) {
@@ -214,6 +231,19 @@ func (v *Vault) Manifest(ctx context.Context, name Name) (m *Manifest, signer st
 	if err != nil {
 		return nil, "", err
 	}
+	return v.parse(name, msg)
+}
+
+// Signed is Manifest with the bytes that were signed, for Commit on another target.
+func (v *Vault) Signed(ctx context.Context, name Name) (m *Manifest, signed []byte, err error) {
+	if signed, err = v.read(ctx, name.Manifest()); err != nil {
+		return nil, nil, err
+	}
+	m, _, err = v.parse(name, signed)
+	return m, signed, err
+}
+
+func (v *Vault) parse(name Name, msg []byte) (m *Manifest, signer string, err error) {
 	text, signer, err := v.verifiers.Open(msg)
 	var unknown *crypto.UnknownSignerError
 	switch {

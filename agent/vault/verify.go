@@ -33,25 +33,30 @@ func (v *Vault) Verify(ctx context.Context, name Name, level Level, ids ...age.I
 	if err != nil {
 		return m, err
 	}
+	return m, v.VerifyData(ctx, m, level, ids...)
+}
+
+// VerifyData is Verify for a manifest that is known, whatever the target has in its place.
+func (v *Vault) VerifyData(ctx context.Context, m *Manifest, level Level, ids ...age.Identity) error {
 	object, err := v.target.Stat(ctx, m.Object)
 	switch {
 	case isMissing(err):
-		return m, fmt.Errorf("%s: %w: its data is missing", m.Object, ErrIntegrity)
+		return fmt.Errorf("%s: %w: its data is missing", m.Object, ErrIntegrity)
 	case err != nil:
-		return m, err
+		return err
 	case object.Size != m.Stored:
-		return m, fmt.Errorf("%s: %w: its data has %d bytes, its manifest says %d", m.Object, ErrIntegrity, object.Size, m.Stored)
+		return fmt.Errorf("%s: %w: its data has %d bytes, its manifest says %d", m.Object, ErrIntegrity, object.Size, m.Stored)
 	}
 	switch level {
 	case Head:
-		return m, nil
+		return nil
 	case Hash:
 		data := v.Open(ctx, m)
 		defer data.Close()
 		_, err := io.Copy(io.Discard, data)
-		return m, err
+		return err
 	}
-	return m, v.verifyDump(ctx, m, ids)
+	return v.verifyDump(ctx, m, ids)
 }
 
 // verifyDump opens the data and compares what is in it.

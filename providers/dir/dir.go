@@ -38,7 +38,10 @@ type Target struct {
 	closed atomic.Bool
 }
 
-var _ providers.Target = (*Target)(nil)
+var (
+	_ providers.Target    = (*Target)(nil)
+	_ providers.Preserver = (*Target)(nil)
+)
 
 // New needs no mounted directory yet: while it is missing, each call fails and says so.
 func New(cfg Config) (*Target, error) {
@@ -193,7 +196,7 @@ func (t *Target) Stat(ctx context.Context, name string) (o providers.Object, err
 // Delete is part of providers.Target. Directories that it leaves empty go too.
 func (t *Target) Delete(ctx context.Context, name string) error {
 	return t.with(ctx, "delete", name, func(root *os.Root) error {
-		for _, n := range []string{name, files.Partial(name)} {
+		for _, n := range []string{name, files.Partial(name), files.Damaged(name)} {
 			if err := root.Remove(n); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
 				return err
 			}
@@ -204,6 +207,24 @@ func (t *Target) Delete(ctx context.Context, name string) error {
 			}
 		}
 		return nil
+	})
+}
+
+// Preserve is part of providers.Preserver, on file systems with hard links.
+func (t *Target) Preserve(ctx context.Context, name string) error {
+	return t.with(ctx, "preserve", name, func(root *os.Root) error {
+		kept := files.Damaged(name)
+		if err := root.Remove(kept); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		err := root.Link(name, kept)
+		if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EOPNOTSUPP) || errors.Is(err, syscall.EMLINK) { // link(2), of a file system without
+			return fmt.Errorf("%w: %w", errors.ErrUnsupported, err)
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
 	})
 }
 

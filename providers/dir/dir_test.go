@@ -33,7 +33,7 @@ func open(t testing.TB, path string) *dir.Target {
 
 func hidden(t testing.TB, root string) (found []string) {
 	filepath.WalkDir(root, func(p string, e fs.DirEntry, err error) error {
-		if err == nil && strings.HasSuffix(p, ".partial") {
+		if err == nil && (strings.HasSuffix(p, ".partial") || strings.HasSuffix(p, ".damaged")) {
 			found = append(found, p)
 		}
 		return nil

@@ -16,10 +16,7 @@ import (
 // Put is part of providers.Target.
 func (t *Target) Put(ctx context.Context, name string, src providers.Source) error {
 	return t.with(ctx, "put", name, func(root *os.Root) error {
-		if err := makeParents(root, path.Dir(name)); err != nil {
-			return err
-		}
-		f, err := openPartial(root, files.Partial(name))
+		f, err := begin(root, name)
 		if err != nil {
 			return err
 		}
@@ -33,6 +30,23 @@ func (t *Target) Put(ctx context.Context, name string, src providers.Source) err
 		}
 		return publish(root, f, name)
 	})
+}
+
+// begin makes the directories and opens the hidden file. A Delete of the last other object may take the directories away in
+// between.
+func begin(root *os.Root, name string) (*os.File, error) {
+	for try := 0; ; try++ {
+		err := makeParents(root, path.Dir(name))
+		if err == nil {
+			var f *os.File
+			if f, err = openPartial(root, files.Partial(name)); err == nil {
+				return f, nil
+			}
+		}
+		if !errors.Is(err, fs.ErrNotExist) || try == 10 {
+			return nil, err
+		}
+	}
 }
 
 // openPartial opens the hidden file, new or of an earlier Put, and locks it against another process.

@@ -19,9 +19,14 @@ const Parallel = 3
 
 // Partial is the hidden file of an unfinished Put, beside the object. Its name follows from the object's, so that a
 // later Put and Delete find it, and does not grow with it.
-func Partial(name string) string {
+func Partial(name string) string { return hidden(name, ".partial") }
+
+// Damaged is the hidden file that keeps a damaged object which was replaced.
+func Damaged(name string) string { return hidden(name, ".damaged") }
+
+func hidden(name, ending string) string {
 	sum := sha256.Sum256([]byte(name))
-	return path.Join(path.Dir(name), ".offsite-"+hex.EncodeToString(sum[:8])+".partial")
+	return path.Join(path.Dir(name), ".offsite-"+hex.EncodeToString(sum[:8])+ending)
 }
 
 // Verified gives the index of the first block of src, from block first on, that does not stand in a file of size

@@ -30,6 +30,7 @@ type store struct {
 	mu       sync.Mutex
 	objects  map[string]object
 	partials map[string]map[int]part // blocks of unfinished Puts
+	damaged  map[string][]byte       // what was preserved
 	fault    func(Call) error
 	calls    map[string]int
 }
@@ -57,7 +58,7 @@ var _ providers.Target = (*Target)(nil)
 
 // New returns a handle to a new, empty store.
 func New() *Target {
-	return &Target{store: &store{objects: map[string]object{}, partials: map[string]map[int]part{}, calls: map[string]int{}}}
+	return &Target{store: &store{objects: map[string]object{}, partials: map[string]map[int]part{}, damaged: map[string][]byte{}, calls: map[string]int{}}}
 }
 
 // Handle returns another handle to the same store, as another process would have.
@@ -86,6 +87,28 @@ func (t *Target) Objects() map[string][]byte {
 		all[name] = bytes.Clone(o.bytes)
 	}
 	return all
+}
+
+// Preserve is part of providers.Preserver.
+func (t *Target) Preserve(ctx context.Context, name string) error {
+	o, err := t.find(ctx, "preserve", name)
+	t.store.mu.Lock()
+	defer t.store.mu.Unlock()
+	delete(t.store.damaged, name)
+	if err == nil {
+		t.store.damaged[name] = o.bytes
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return wrap("preserve", name, err)
+}
+
+// Preserved are the names of the objects that were preserved.
+func (t *Target) Preserved() []string {
+	t.store.mu.Lock()
+	defer t.store.mu.Unlock()
+	return slices.Sorted(maps.Keys(t.store.damaged))
 }
 
 // Set replaces an object behind everybody's back, or removes it when b is nil.
@@ -296,6 +319,9 @@ func (t *Target) Delete(ctx context.Context, name string) error {
 	}
 	t.Set(name, nil)
 	t.dropPartial(name)
+	t.store.mu.Lock()
+	defer t.store.mu.Unlock()
+	delete(t.store.damaged, name)
 	return nil
 }
 

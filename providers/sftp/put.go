@@ -124,12 +124,12 @@ func (t *Target) create(c *conn, partial string, first int) (f *sftp.File, err e
 	if first == 0 {
 		flags |= os.O_TRUNC
 	}
-	for range 3 { // a Delete may remove an empty directory before there is a file in it
+	for range 10 { // Deletes may remove empty directories before there is a file in them
 		f, err = c.open(partial, flags)
 		if !errors.Is(err, fs.ErrNotExist) {
 			break
 		}
-		if err := t.makeParents(c, path.Dir(partial)); err != nil {
+		if err := t.makeParents(c, path.Dir(partial)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
 	}

@@ -190,10 +190,29 @@ func (c *conn) tree(ctx context.Context, t *Target) files.Tree {
 	}}
 }
 
+// Preserve is part of providers.Preserver, on servers with hardlink@openssh.com.
+func (t *Target) Preserve(ctx context.Context, name string) error {
+	return t.with(ctx, "preserve", name, func(c *conn) error {
+		if !c.offers("hardlink@openssh.com") {
+			return errors.ErrUnsupported
+		}
+		return c.watch(c.idle, func() error {
+			kept := t.path(files.Damaged(name))
+			if err := c.Remove(kept); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			if err := c.Link(t.path(name), kept); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			return nil
+		})
+	})
+}
+
 // Delete is part of providers.Target. Directories that it leaves empty go too.
 func (t *Target) Delete(ctx context.Context, name string) error {
 	return t.with(ctx, "delete", name, func(c *conn) error {
-		for _, n := range []string{name, files.Partial(name), aside(name)} {
+		for _, n := range []string{name, files.Partial(name), aside(name), files.Damaged(name)} {
 			err := c.watch(c.idle, func() error { return c.Remove(t.path(n)) })
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err

@@ -202,6 +202,42 @@ func (s *suite) deletes(t *testing.T) {
 	s.noLeftovers(t, name)
 }
 
+// preserves is for those that can; a bucket keeps what was replaced as a version, if it has them.
+func (s *suite) preserves(t *testing.T) {
+	target, name := s.open(t), s.prefix+"sub/object"
+	preserver, ok := target.(providers.Preserver)
+	if !ok {
+		return
+	}
+	err := preserver.Preserve(s.ctx(t), name)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return
+	}
+	if err != nil {
+		t.Errorf("Preserve of a missing object: %v", err)
+	}
+	for range 2 {
+		s.put(t, target, name, NewSource(1, 10, s.Block))
+		if err := preserver.Preserve(s.ctx(t), name); err != nil {
+			t.Fatalf("Preserve: %v", err)
+		}
+		s.put(t, target, name, NewSource(2, 20, s.Block))
+	}
+	if got := s.list(t, target, s.prefix); !slices.Equal(got, []string{name}) {
+		t.Errorf("%q", got)
+	}
+	if o, err := target.Stat(s.ctx(t), name); err != nil || o.Size != 20 {
+		t.Errorf("%+v %v", o, err)
+	}
+	if s.Leftovers != nil && len(s.Leftovers(t, name)) != 1 {
+		t.Errorf("%q is aside, want one object", s.Leftovers(t, name))
+	}
+	if err := target.Delete(s.ctx(t), name); err != nil {
+		t.Errorf("Delete: %v", err)
+	}
+	s.noLeftovers(t, name)
+}
+
 func (s *suite) sweeps(t *testing.T) {
 	target := s.open(t)
 	sweeper, ok := target.(providers.Sweeper)

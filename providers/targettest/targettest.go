@@ -58,6 +58,7 @@ func Run(t *testing.T, cfg Config) {
 		{"an interrupted put goes on where it stopped", (*suite).resumes},
 		{"another source under the same name is never mixed in", (*suite).neverMixes},
 		{"delete removes the object and leftovers, and a missing object is success", (*suite).deletes},
+		{"what is preserved stays aside until delete", (*suite).preserves},
 		{"a sweep removes what was left long ago and is not spared", (*suite).sweeps},
 		{"ranges", (*suite).ranges},
 		{"the reader reads as readers should", (*suite).reader},

@@ -83,16 +83,23 @@ func (x *Toxiproxy) call(t testing.TB, method, path string, body any) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := http.NewRequestWithContext(t.Context(), method, x.api+path, bytes.NewReader(b))
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer, err := (&http.Client{Timeout: 30 * time.Second}).Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	if said, _ := io.ReadAll(answer.Body); answer.StatusCode >= 300 {
-		t.Fatalf("toxiproxy %s %s: %s: %s", method, path, answer.Status, said)
+	for try := 0; ; try++ {
+		r, err := http.NewRequestWithContext(t.Context(), method, x.api+path, bytes.NewReader(b))
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := (&http.Client{Timeout: 30 * time.Second}).Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		said, _ := io.ReadAll(answer.Body)
+		answer.Body.Close()
+		if busy := answer.StatusCode == http.StatusServiceUnavailable; busy && path == "/reset" && try < 10 {
+			continue // it gives itself five seconds, which closing all connections may take
+		}
+		if answer.StatusCode >= 300 {
+			t.Fatalf("toxiproxy %s %s: %s: %s", method, path, answer.Status, said)
+		}
+		return
 	}
 }
