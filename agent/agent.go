@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync/atomic"
@@ -45,6 +47,8 @@ type Options struct {
 	// State is a directory that exists and is the agent's alone, and Journal the file in it.
 	State   string
 	Journal string
+	// Afresh: what the journal has is thrown away.
+	Afresh bool
 	// Memory is the budget for blocks in flight, in bytes; BlockSize is in bytes too, 0: by the size of the dump.
 	Memory, BlockSize int64
 	// Health is how closely dumps are looked at.
@@ -114,6 +118,11 @@ func New(o Options) (*Agent, error) {
 	lock, err := lockState(filepath.Join(o.State, o.Journal+".lock"))
 	if err != nil {
 		return nil, err
+	}
+	if o.Afresh {
+		if err := os.Remove(filepath.Join(o.State, o.Journal)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, errors.Join(err, lock.release())
+		}
 	}
 	j, err := openJournal(filepath.Join(o.State, o.Journal), o.Log)
 	if err != nil {

@@ -93,6 +93,9 @@ func (w *worker) foundThere(ctx context.Context, d *journal.Dump) (bool, error) 
 		if err != nil {
 			return false, err
 		}
+		if w.spoilt[object] {
+			continue
+		}
 		m, _, err := w.vault.Manifest(ctx, name)
 		if isMissing(err) || errors.Is(err, vault.ErrIntegrity) || mayNotLook(err) {
 			continue // it proves nothing: the dump is sent

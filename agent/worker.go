@@ -46,6 +46,7 @@ type worker struct {
 	result     Result
 	heldFor    map[string]string // series whose retention is held, and why
 	denied     map[string]bool   // backups that the target does not let go
+	spoilt     map[string]bool   // backups that are damaged, of which repair makes others
 	toldHidden providers.Hidden
 
 	adoption  adoption
@@ -60,7 +61,7 @@ func newWorker(a *Agent, t Target, s *share) *worker {
 	return &worker{
 		agent: a, target: t, vault: vault.New(t.Target, a.Trusted), share: s, limiter: limit.New(t.Limit, a.Now),
 		queue: newQueue(), backoff: b, news: make(chan struct{}, 1),
-		begun: map[string]bool{}, heldFor: map[string]string{}, denied: map[string]bool{}, delivered: map[string]bool{},
+		begun: map[string]bool{}, spoilt: map[string]bool{}, heldFor: map[string]string{}, denied: map[string]bool{}, delivered: map[string]bool{},
 		log: a.Log.With("target", t.Name), result: Result{Target: t.Name},
 	}
 }

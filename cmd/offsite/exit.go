@@ -35,6 +35,7 @@ var errPartly = errors.New("not every target has every dump: the next run goes o
 var (
 	errUnpruned   error = partly("every dump is shipped, but retention could not do its part: the next run tries again")
 	errUnaccepted error = partly("not every target was reached: accept it again when they are")
+	errUnrepaired error = partly("not every target was reached: repair again when they are")
 	errUnverified error = partly("not every target could be looked at")
 )
 

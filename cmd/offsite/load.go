@@ -103,7 +103,6 @@ func agentOptions(c *configs.Config, log io.Writer) (agent.Options, error) {
 		return agent.Options{}, err
 	}
 	for i := range targets {
-		targets[i].Policy = policies(c, c.Targets[i], zone)
 		targets[i].Limit = timetable(c.Targets[i].Limit, zone)
 	}
 	return agent.Options{

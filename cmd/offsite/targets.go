@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"offsite/agent"
 	"offsite/configs"
@@ -60,6 +61,10 @@ func keysFromElsewhere(t configs.Target) string {
 
 // openTargets opens those of the configuration, or the one called name.
 func openTargets(c *configs.Config, name string) ([]agent.Target, error) {
+	zone, err := time.LoadLocation(c.Zone)
+	if err != nil {
+		return nil, err
+	}
 	var open []agent.Target
 	for _, t := range c.Targets {
 		if name != "" && t.Name != name {
@@ -69,7 +74,7 @@ func openTargets(c *configs.Config, name string) ([]agent.Target, error) {
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("target %s: %w", t.Name, err), closeTargets(open))
 		}
-		open = append(open, agent.Target{Name: t.Name, Location: location, Target: target, Retention: agent.Mode(t.Retention), Lock: t.Locks()})
+		open = append(open, agent.Target{Name: t.Name, Location: location, Target: target, Retention: agent.Mode(t.Retention), Policy: policies(c, t, zone), Lock: t.Locks()})
 	}
 	if len(open) == 0 {
 		return nil, fmt.Errorf("target %q: %w in the configuration", name, errNotFound)

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -14,6 +16,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"offsite/agent"
+	"offsite/agent/dump"
+	"offsite/agent/retention"
 	"offsite/agent/vault"
 	"offsite/crypto"
 )
@@ -24,7 +28,8 @@ type verified struct {
 	Series string    `json:"series"`
 	Taken  time.Time `json:"taken"`
 	Object string    `json:"object"`
-	// Result is ok, damaged, or unknown if it could not be looked at; Problem says why.
+	// Result is ok, damaged, missing if another target has it and this one's policy would keep it, or unknown if it could not
+	// be looked at; Problem says why.
 	Result  string `json:"result"`
 	Problem string `json:"problem,omitempty"`
 }
@@ -36,16 +41,18 @@ type verifying struct {
 	series string
 	sample int
 	ids    []age.Identity
+	now    func() time.Time
+	seen   []seen // what each target holds whole
 }
 
 func verifyCommand(config *string, std streams) *cobra.Command {
 	var where bare
-	var v verifying
+	v := verifying{now: time.Now}
 	var level, identity string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "verify", Short: "Prove that backups are there and whole", Args: usage(cobra.NoArgs),
-		Long: `Looks at the backups of the targets: --level head at their manifests, signatures and sizes; hash downloads them and compares
+		Long: `Looks at the backups of the targets, and for those that one target has and another should have: --level head at their manifests, signatures and sizes; hash downloads them and compares
 every block with its signed SHA-256, for which no key is needed; decrypt opens them too and compares the dump. Exit 5 if
 something is damaged.`,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
@@ -90,6 +97,7 @@ func (v *verifying) run(ctx context.Context, asJSON bool, std streams) error {
 			failed = append(failed, fmt.Errorf("%s: %w", t.Name, err))
 		}
 	}
+	all = append(all, v.missing()...)
 	if err := printVerified(all, asJSON, std); err != nil {
 		return err
 	}
@@ -112,14 +120,16 @@ func (v *verifying) target(ctx context.Context, t agent.Target) (all []verified,
 		rand.Shuffle(len(entries), func(i, j int) { entries[i], entries[j] = entries[j], entries[i] })
 		entries = entries[:v.sample]
 	}
+	held := seen{target: t, series: map[string][]retention.Backup{}}
 	for _, e := range entries {
 		if ctx.Err() != nil {
 			return all, ctx.Err()
 		}
-		_, problem := in.Verify(ctx, e.Name, v.level, v.ids...)
+		m, problem := in.Verify(ctx, e.Name, v.level, v.ids...)
 		if errors.Is(problem, fs.ErrNotExist) {
 			continue // retention has removed it meanwhile
 		}
+		held.note(e, m)
 		one := verified{Target: t.Name, Series: e.Series, Taken: e.Taken, Object: e.Object, Result: "ok"}
 		switch {
 		case problem == nil:
@@ -131,7 +141,50 @@ func (v *verifying) target(ctx context.Context, t agent.Target) (all []verified,
 		}
 		all = append(all, one)
 	}
+	v.seen = append(v.seen, held)
 	return all, err
+}
+
+// seen is what a target holds, by series, as retention sees it.
+type seen struct {
+	target agent.Target
+	series map[string][]retention.Backup
+}
+
+func (s *seen) note(e vault.Entry, m *vault.Manifest) {
+	b := retention.Backup{Object: e.Object, Shape: dump.Shape(e.File), Taken: e.Taken, Stored: e.Stored}
+	if m == nil {
+		b.Unsound = "its manifest cannot be trusted"
+	} else if b.Found = m.Found; m.Health.State == dump.Suspect || m.Health.State == dump.Pending {
+		b.Suspect = m.Health.State
+	}
+	s.series[e.Series] = append(s.series[e.Series], b)
+}
+
+// missing are the backups that one target lacks, though another has them and its policy would keep them.
+func (v *verifying) missing() (all []verified) {
+	if v.sample > 0 {
+		return nil
+	}
+	for _, here := range v.seen {
+		elsewhere := map[string][]retention.Backup{}
+		for _, there := range v.seen {
+			if there.target.Name != here.target.Name {
+				for series, backups := range there.series {
+					elsewhere[series] = append(elsewhere[series], backups...)
+				}
+			}
+		}
+		for _, series := range slices.Sorted(maps.Keys(elsewhere)) {
+			if here.target.Policy == nil {
+				continue
+			}
+			for _, b := range retention.Lacking(v.now(), here.target.Policy(series), here.series[series], elsewhere[series]) {
+				all = append(all, verified{here.target.Name, series, b.Taken, b.Object, "missing", "another target has it, and this one's policy would keep it"})
+			}
+		}
+	}
+	return all
 }
 
 func printVerified(all []verified, asJSON bool, std streams) error {
@@ -158,10 +211,10 @@ func (v *verifying) outcome(all []verified, failed []error, std streams) error {
 	for _, o := range all {
 		count[o.Result]++
 	}
-	fmt.Fprintf(std.err, "%d ok, %d damaged, %d could not be looked at (level %s)\n", count["ok"], count["damaged"], count["unknown"], v.level)
+	fmt.Fprintf(std.err, "%d ok, %d damaged, %d missing, %d could not be looked at (level %s)\n", count["ok"], count["damaged"], count["missing"], count["unknown"], v.level)
 	switch err := errors.Join(failed...); {
-	case count["damaged"] > 0:
-		return errors.Join(fmt.Errorf("%w: %d backups are damaged", vault.ErrIntegrity, count["damaged"]), err)
+	case count["damaged"]+count["missing"] > 0:
+		return errors.Join(fmt.Errorf("%w: %d backups are damaged, %d missing; `offsite repair` makes them whole", vault.ErrIntegrity, count["damaged"], count["missing"]), err)
 	case err != nil && len(failed) < len(v.targets):
 		return fmt.Errorf("%w\n%w", errUnverified, err)
 	case err != nil:

@@ -1,0 +1,190 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"offsite/agent/journal"
+	"offsite/agent/vault"
+)
+
+// RepairOptions say what Repair looks at, and how.
+type RepairOptions struct {
+	// Target and Series are names; empty: all.
+	Target, Series string
+	// Level is how closely each copy is looked at: vault.Head or vault.Hash.
+	Level vault.Level
+	// DryRun: nothing is changed.
+	DryRun bool
+	// Told is called with each finding as it is dealt with; nil: nobody wants to know.
+	Told func(Repaired)
+}
+
+// Repaired is one backup on one target that was not as it should be.
+type Repaired struct {
+	Target, Series, Object string
+	Taken                  time.Time
+	// Problem is what was wrong.
+	Problem string
+	// Done is what was done about it; empty: nothing, see Err, or it was a dry run.
+	Done string
+	// Err is why it is not repaired.
+	Err error
+}
+
+// repair is one Repair.
+type repair struct {
+	*Agent
+	RepairOptions
+	stock *stock
+	fresh []fresh
+	all   []Repaired
+}
+
+// Repair makes all copies of each backup whole again. What a target lacks, and its policy would keep, or holds damaged is copied
+// from targets whose copies verify, as ciphertext, under the same name; what verifies is never written over, and what is
+// replaced is kept aside where the target can. Where no target has a block of it whole, and the dump is still on this host,
+// that is sealed anew under another name, and the damaged backup is removed once the new one verifies. What could not be
+// looked at on one target is part of the error.
+func (a *Agent) Repair(ctx context.Context, o RepairOptions) ([]Repaired, error) {
+	s, err := a.takeStock(ctx, o.Series)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	r := &repair{Agent: a, RepairOptions: o, stock: s}
+	wanted := map[*worker]map[string]bool{}
+	for w := range s.on {
+		wanted[w] = s.wanted(w)
+	}
+	for _, object := range s.objects() {
+		if stop := r.object(ctx, object, wanted); stop != nil {
+			return r.all, errors.Join(err, stop)
+		}
+	}
+	return r.all, errors.Join(err, r.resealAll(ctx), r.relock(ctx))
+}
+
+// object repairs one backup on all targets. The error ends the repair.
+func (r *repair) object(ctx context.Context, object string, wanted map[*worker]map[string]bool) error {
+	all, err := r.copiesOf(ctx, r.stock, object, r.Level)
+	if err != nil {
+		return err
+	}
+	b, conflict := best(all)
+	for _, c := range all {
+		if r.Target != "" && r.Target != c.target.Name {
+			continue
+		}
+		found := Repaired{Target: c.target.Name, Series: r.stock.series[object], Object: object}
+		if name, err := vault.Parse(object); err == nil {
+			found.Taken = name.Taken
+		}
+		switch {
+		case c.condition == good || c.condition == lacking && !wanted[c.worker][object]:
+			continue
+		case c.condition == lacking:
+			found.Problem = "is missing"
+		default:
+			found.Problem = c.problem.Error()
+		}
+		switch {
+		case c.condition == unknown:
+			found.Err = errors.New("could not be looked at, or is not ours: left as it is")
+		case conflict != nil:
+			found.Err = conflict
+		case b == nil:
+			found.Err = errors.New("no target has a manifest of it that can be trusted")
+		case r.DryRun:
+		default:
+			found.Done, found.Err = r.mend(ctx, c, b, all)
+			if errors.Is(found.Err, vault.ErrIntegrity) && r.fromDisk(ctx, c, b.m, found) {
+				continue // it is told when that is done
+			}
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		r.tell(found)
+	}
+	return nil
+}
+
+func (r *repair) tell(found Repaired) {
+	r.all = append(r.all, found)
+	if r.Told != nil {
+		r.Told(found)
+	}
+}
+
+// mend gives a target a whole copy, and proves it by reading it back. What it has damaged is kept aside if the target can.
+func (a *Agent) mend(ctx context.Context, c, b *copied, all []*copied) (done string, err error) {
+	name, err := vault.Parse(b.m.Object)
+	if err != nil {
+		return "", err
+	}
+	from, goodOnes := sources(all)
+	whole := c.condition == damaged && c.m == nil && c.vault.VerifyData(ctx, b.m, vault.Hash) == nil // the manifest alone is damaged
+	if c.condition == damaged {
+		if kept, err := c.vault.Preserve(ctx, name); err != nil || !kept {
+			c.log.Info("the target cannot keep the damaged object aside", "object", b.m.Object, "err", err)
+		}
+	}
+	locked, err := c.firstLock(ctx, name.Series, name.Taken)
+	if err != nil {
+		return "", err
+	}
+	if !whole {
+		if err := c.vault.Put(ctx, name, from.Source(b.m, c.share.take), locked); err != nil {
+			return "", err
+		}
+	}
+	if c.m == nil {
+		if err := c.vault.Commit(ctx, name, b.signed, locked); err != nil {
+			return "", err
+		}
+	}
+	if _, err := c.vault.Verify(ctx, name, vault.Hash); err != nil {
+		return "", fmt.Errorf("it was written, and does not verify: %w", err)
+	}
+	switch {
+	case whole:
+		done = "its manifest is that of " + b.target.Name + " now"
+	case len(goodOnes) == 0:
+		done = "put together from " + strings.Join(from.Names, ", ")
+	default:
+		done = "copied from " + strings.Join(goodOnes, ", ")
+	}
+	c.condition, c.m, c.signed = good, b.m, b.signed // the next target may copy from it
+	return done, a.mended(c.worker, b.m)
+}
+
+// mended notes that a target has a whole copy. Its locks are set anew by the next look, since a bucket locks versions.
+func (a *Agent) mended(w *worker, m *vault.Manifest) error {
+	v := verdictOf(m, "")
+	v.Proof = journal.Proof{Proven: a.Now()}
+	if err := a.journal.SetVerdicts(w.target.Name, map[string]journal.Verdict{m.Object: v}); err != nil {
+		return err
+	}
+	return a.journal.SetLocked(w.target.Name, map[string]time.Time{m.Object: {}})
+}
+
+// relock locks what was written, as its policy says.
+func (r *repair) relock(ctx context.Context) error {
+	var failed []error
+	for w := range r.stock.on {
+		if !w.target.Lock || len(r.all) == 0 || r.DryRun {
+			continue
+		}
+		h, err := w.history(ctx, r.Series)
+		if err == nil {
+			err = w.lock(ctx, h)
+		}
+		if err != nil {
+			failed = append(failed, fmt.Errorf("target %s: %w", w.target.Name, err))
+		}
+	}
+	return errors.Join(failed...)
+}
