@@ -78,6 +78,9 @@ type Target struct {
 	Policy    func(series string) retention.Policy
 	// Limit is how fast dumps may go there, all together.
 	Limit limit.Timetable
+	// Scrub is how what lies there is read and compared, and Backfill that it is to get what other targets have.
+	Scrub    Scrub
+	Backfill bool
 	// Lock says that backups are to be locked as long as their policy is sure to keep them: the Target is a
 	// providers.Locker then, and there is a Policy.
 	Lock bool
@@ -273,6 +276,7 @@ func (a *Agent) Run(ctx context.Context) error {
 			}
 		})
 		group.Go(func() error { return w.tend(running) })
+		group.Go(func() error { return w.care(running) })
 	}
 	return ended(ctx, group.Wait())
 }
@@ -364,6 +368,13 @@ func (a *Agent) tidyUp(ctx context.Context, s *Summary) error {
 			s.Targets[i].Unpruned = err
 		}
 		s.Targets[i].Gone = w.gone()
+		if err := w.careOnce(ctx); err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			w.log.Warn("what lies on the target could not be looked at", "err", err)
+		}
+		s.Targets[i].Damaged = w.damagedSeen()
 	}
 	return nil
 }

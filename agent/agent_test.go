@@ -49,11 +49,14 @@ type host struct {
 	now      func() time.Time
 	log      io.Writer // if set
 	machine  string
+	journal  string
+	scrub    agent.Scrub
+	backfill bool
 }
 
 func newHost(t *testing.T) *host {
 	t.Helper()
-	h := &host{t: t, dumps: t.TempDir(), state: t.TempDir(), a: mem.New(), b: mem.New(), block: 64 << 10, mode: agent.Enforce, now: time.Now}
+	h := &host{t: t, dumps: t.TempDir(), state: t.TempDir(), a: mem.New(), b: mem.New(), block: 64 << 10, mode: agent.Enforce, now: time.Now, journal: "journal.db"}
 	var err error
 	if h.identity, err = age.GenerateX25519Identity(); err != nil {
 		t.Fatal(err)
@@ -88,7 +91,7 @@ func (h *host) start() *agent.Agent {
 		log = h.log
 	}
 	targets := []agent.Target{
-		{Name: "a", Location: "mem:a", Target: h.a.Handle(), Policy: h.policy, Retention: h.mode},
+		{Name: "a", Location: "mem:a", Target: h.a.Handle(), Policy: h.policy, Retention: h.mode, Scrub: h.scrub, Backfill: h.backfill},
 		{Name: "b", Location: "mem:b", Target: h.b.Handle()},
 	}
 	if h.store != nil {
@@ -104,7 +107,7 @@ func (h *host) start() *agent.Agent {
 		Recipients: []age.Recipient{h.identity.Recipient()}, RecipientNames: []string{h.identity.Recipient().String()},
 		Signer: h.signer, Trusted: h.trusted,
 		Targets: targets,
-		State:   h.state, Journal: "journal.db", Memory: 1 << 20, BlockSize: h.block, Program: "test",
+		State:   h.state, Journal: h.journal, Afresh: h.journal != "journal.db", Memory: 1 << 20, BlockSize: h.block, Program: "test",
 		Now: h.now, Log: slog.New(slog.NewTextHandler(log, nil)), Observer: silent{},
 	})
 	if err != nil {

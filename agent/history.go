@@ -2,11 +2,13 @@ package agent
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"iter"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -29,6 +31,16 @@ type history struct {
 	without []vault.Entry
 	// machines wrote the backups, by object, as far as that is known.
 	machines map[string]string
+	// dumps that are there, by identity.
+	dumps map[string]bool
+}
+
+// identity tells a dump from every other one, whatever object it is in; empty: that is not known.
+func identity(n vault.Name, v journal.Verdict) string {
+	if v.Print == "" {
+		return ""
+	}
+	return strings.Join([]string{n.Series, n.Taken.UTC().String(), n.File, v.Print}, "/")
 }
 
 // history lists one series of the target, or all of them. Manifests are read once; what they said is in the journal.
@@ -38,7 +50,7 @@ func (w *worker) history(ctx context.Context, series string) (*history, error) {
 	if series != "" {
 		entries = w.vault.ListSeries(ctx, w.agent.Host, series)
 	}
-	h := &history{series: map[string][]retention.Backup{}, machines: map[string]string{}}
+	h := &history{series: map[string][]retention.Backup{}, machines: map[string]string{}, dumps: map[string]bool{}}
 	unread := map[string]vault.Entry{}
 	verdicts := map[string]journal.Verdict{}
 	some := make([]vault.Entry, 0, lookups)
@@ -108,6 +120,9 @@ func (h *history) add(e vault.Entry, v journal.Verdict) {
 	if v.Machine != "" {
 		h.machines[e.Object] = v.Machine
 	}
+	if b.Unsound == "" {
+		h.dumps[identity(e.Name, v)] = true
+	}
 	h.series[e.Series] = append(h.series[e.Series], b)
 }
 
@@ -150,7 +165,7 @@ func (w *worker) verdict(ctx context.Context, e vault.Entry) (journal.Verdict, e
 
 // verdictOf is what a manifest says of a backup. What has no verdict on its health yet takes no place either.
 func verdictOf(m *vault.Manifest, version string) journal.Verdict {
-	v := journal.Verdict{Version: version, Stored: m.Stored, Found: m.Found, Size: m.Size, Machine: m.Machine, Accepted: !m.Health.Accepted.IsZero()}
+	v := journal.Verdict{Version: version, Stored: m.Stored, Found: m.Found, Size: m.Size, Machine: m.Machine, Print: hex.EncodeToString(m.Fingerprint[:8]), Accepted: !m.Health.Accepted.IsZero()}
 	switch {
 	case m.Health.State == dump.Pending:
 		v.Suspect = "nobody has looked at it to its end yet"

@@ -16,8 +16,11 @@ import (
 // somebody deleted them, or the disk was replaced. That is an alarm; and what still lies on this host is shipped again, if
 // this host is the one that prunes there.
 func (w *worker) miss(ctx context.Context, h *history) error {
-	gone, err := w.unlisted(h)
+	gone, replaced, err := w.unlisted(h)
 	if err != nil {
+		return err
+	}
+	if err := w.forget(replaced...); err != nil {
 		return err
 	}
 	if gone, err = w.reallyGone(ctx, gone); err != nil {
@@ -51,6 +54,13 @@ func (w *worker) gone() int {
 	return w.result.Gone
 }
 
+// damagedSeen counts what the scrub found.
+func (w *worker) damagedSeen() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.result.Damaged
+}
+
 // keeps is the policy for a series; where there is none, nobody removes anything.
 func (w *worker) keeps(series string) retention.Policy {
 	if w.target.Policy == nil {
@@ -60,23 +70,29 @@ func (w *worker) keeps(series string) retention.Policy {
 }
 
 // unlisted are the backups, by series, that the target should have, by what the journal knows, and that are not in its listing.
-func (w *worker) unlisted(h *history) (map[string][]retention.Backup, error) {
+// Those of a dump that is there in another object are replaced: repair has sealed it anew.
+func (w *worker) unlisted(h *history) (gone map[string][]retention.Backup, replaced []string, err error) {
 	listed := map[string]bool{}
 	for _, backups := range h.series {
 		for _, b := range backups {
 			listed[b.Object] = true
 		}
 	}
-	gone := map[string][]retention.Backup{}
-	return gone, w.agent.journal.Known(w.target.Name, func(object string, v journal.Verdict) {
+	gone = map[string][]retention.Backup{}
+	err = w.agent.journal.Known(w.target.Name, func(object string, v journal.Verdict) {
 		name, err := vault.Parse(object)
 		if err != nil || listed[object] {
+			return
+		}
+		if id := identity(name, v); id != "" && h.dumps[id] {
+			replaced = append(replaced, object)
 			return
 		}
 		gone[name.Series] = append(gone[name.Series], retention.Backup{
 			Object: object, Shape: dump.Shape(name.File), Taken: name.Taken, Found: v.Found, Stored: v.Stored, Suspect: v.Suspect, Unsound: v.Unsound,
 		})
 	})
+	return gone, replaced, err
 }
 
 // reallyGone asks the target for each: it may have come since the target was listed, and a listing may be cut short.

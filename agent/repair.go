@@ -137,7 +137,7 @@ func (a *Agent) mend(ctx context.Context, c, b *copied, all []*copied) (done str
 		return "", err
 	}
 	if !whole {
-		if err := c.vault.Put(ctx, name, from.Source(b.m, c.share.take), locked); err != nil {
+		if err := c.vault.Put(ctx, name, limited{from.Source(b.m, c.share.take), c.limiter}, locked); err != nil {
 			return "", err
 		}
 	}

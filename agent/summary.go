@@ -29,6 +29,8 @@ type Result struct {
 	Lost int
 	// Gone counts the backups that are gone from it though no retention of ours removed them, and that it has not got again.
 	Gone int
+	// Damaged counts the backups that the scrub found damaged.
+	Damaged int
 	// Unpruned is why retention could not look at the target; nil if it could.
 	Unpruned error
 	// Err is the last error, of a try that may have been repeated with success.
@@ -46,7 +48,7 @@ func (s *Summary) add(w *worker) {
 
 // Complete says whether every target has every dump, every file was taken for one, and retention did its part.
 func (s *Summary) Complete() bool {
-	return s.Shipped() && !slices.ContainsFunc(s.Targets, func(r Result) bool { return r.Unpruned != nil || r.Gone > 0 })
+	return s.Shipped() && !slices.ContainsFunc(s.Targets, func(r Result) bool { return r.Unpruned != nil || r.Gone > 0 || r.Damaged > 0 })
 }
 
 // Shipped says whether every target has every dump, and every file was taken for one.
@@ -73,6 +75,7 @@ func (s Summary) with(more Summary) Summary {
 		}
 		t := &sum.Targets[i]
 		t.Delivered, t.Declined, t.Failed, t.Lost, t.Gone = t.Delivered+r.Delivered, t.Declined+r.Declined, t.Failed+r.Failed, t.Lost+r.Lost, t.Gone+r.Gone
+		t.Damaged += r.Damaged
 		t.Unpruned = errors.Join(t.Unpruned, r.Unpruned)
 		if t.Err == nil {
 			t.Err = r.Err

@@ -77,12 +77,24 @@ type Target struct {
 	Retention string `yaml:"retention"`
 	// Limit is how fast dumps may go there.
 	Limit Limit `yaml:"limit"`
+	// Verify is how what lies there is read and compared again and again.
+	Verify Verify `yaml:"verify"`
+	// Backfill: the target gets what others have and it lacks.
+	Backfill bool `yaml:"backfill"`
 	// Keep, if set, is the policy on this target.
 	Keep  *Keep         `yaml:"keep"`
 	Dir   *dir.Config   `yaml:"dir"`
 	MinIO *minio.Config `yaml:"minio"`
 	S3    *s3.Config    `yaml:"s3"`
 	SFTP  *sftp.Config  `yaml:"sftp"`
+}
+
+// Verify is how what lies on a target is read and compared.
+type Verify struct {
+	// Every is in how many days all of it is read once; 0: unless set, 30.
+	Every Days `yaml:"every"`
+	// Budget is how many bytes may be read a day; 0: as many as it takes.
+	Budget Size `yaml:"budget"`
 }
 
 // Locks says whether backups on the target are to be locked (S3 Object Lock).

@@ -55,3 +55,24 @@ func (s *Size) UnmarshalText(b []byte) error {
 	}
 	return fmt.Errorf("%q should be a size such as 96MiB", text)
 }
+
+// Days is a time in whole days.
+type Days int
+
+// Never is no time at all.
+const Never Days = -1
+
+// UnmarshalText reads a number of days such as 30d, or "never".
+func (d *Days) UnmarshalText(b []byte) error {
+	if string(b) == "never" {
+		*d = Never
+		return nil
+	}
+	number, ok := strings.CutSuffix(string(b), "d")
+	n, err := strconv.Atoi(number)
+	if !ok || err != nil || n < 1 || n > 10_000 {
+		return errors.New("should be a number of days such as 30d, or never")
+	}
+	*d = Days(n)
+	return nil
+}

@@ -14,6 +14,20 @@ type Place struct {
 	Location string `json:"location"`
 	// Surveyed is when the target was asked what it holds; zero: not yet.
 	Surveyed time.Time `json:"surveyed"`
+	// Scrubbed is when a share of what lies there was read last.
+	Scrubbed time.Time `json:"scrubbed,omitzero"`
+}
+
+// SetScrubbed records that a share of what lies on a target was read.
+func (j *Journal) SetScrubbed(target string, at time.Time) error {
+	return j.db.Update(func(tx *bolt.Tx) error {
+		var p Place
+		if _, err := get(tx.Bucket(bucketTargets), []byte(target), &p); err != nil {
+			return err
+		}
+		p.Scrubbed = at
+		return put(tx.Bucket(bucketTargets), []byte(target), p)
+	})
 }
 
 // Place is what the journal knows of a target. The zero Place: nothing.

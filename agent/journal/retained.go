@@ -22,6 +22,8 @@ type Verdict struct {
 	// Size of the dump, and Accepted whether a person said that it is fine though it was suspect.
 	Size     int64 `json:"size,omitempty"`
 	Accepted bool  `json:"accepted,omitempty"`
+	// Print is a part of the dump's fingerprint: two backups of one name, time and print are of the same dump.
+	Print string `json:"print,omitempty"`
 	// Machine is which machine wrote it; empty: that is not known.
 	Machine string `json:"machine,omitempty"`
 	// Unsound says why the backup cannot be counted on, and Suspect why its dump is suspect; empty if nothing is wrong.

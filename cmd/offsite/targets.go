@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -74,12 +75,20 @@ func openTargets(c *configs.Config, name string) ([]agent.Target, error) {
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("target %s: %w", t.Name, err), closeTargets(open))
 		}
-		open = append(open, agent.Target{Name: t.Name, Location: location, Target: target, Retention: agent.Mode(t.Retention), Policy: policies(c, t, zone), Lock: t.Locks()})
+		open = append(open, agent.Target{Name: t.Name, Location: location, Target: target, Retention: agent.Mode(t.Retention), Policy: policies(c, t, zone), Lock: t.Locks(), Scrub: scrub(t), Backfill: t.Backfill})
 	}
 	if len(open) == 0 {
 		return nil, fmt.Errorf("target %q: %w in the configuration", name, errNotFound)
 	}
 	return open, nil
+}
+
+// scrub is how often what lies on a target is read.
+func scrub(t configs.Target) agent.Scrub {
+	if t.Verify.Every == configs.Never {
+		return agent.Scrub{}
+	}
+	return agent.Scrub{Every: time.Duration(cmp.Or(t.Verify.Every, 30)) * 24 * time.Hour, Budget: int64(t.Verify.Budget)}
 }
 
 func closeTargets(targets []agent.Target) error {

@@ -1,0 +1,210 @@
+package agent_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"offsite/agent"
+	"offsite/agent/retention"
+	"offsite/agent/vault"
+	"offsite/crypto"
+	"offsite/providers/mem"
+)
+
+// repair runs a Repair as the command does, and gives what it did by "target file".
+func (h *host) repair(o agent.RepairOptions) map[string]agent.Repaired {
+	h.t.Helper()
+	h.journal = "repair.db"
+	defer func() { h.journal = "journal.db" }()
+	a := h.start()
+	defer a.Close()
+	if o.Level == "" {
+		o.Level = vault.Hash
+	}
+	all, err := a.Repair(h.t.Context(), o)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	found := map[string]agent.Repaired{}
+	for _, r := range all {
+		name, err := vault.Parse(r.Object)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		found[r.Target+" "+name.File] = r
+	}
+	return found
+}
+
+// object is the name of a dump's data on a target.
+func object(t *testing.T, target *mem.Target, file string) string {
+	t.Helper()
+	for name := range target.Objects() {
+		if strings.HasSuffix(name, "_"+file+".age") {
+			return name
+		}
+	}
+	t.Fatalf("%s is not there", file)
+	return ""
+}
+
+func flip(target *mem.Target, name string, at int) {
+	b := bytes.Clone(target.Objects()[name])
+	b[at] ^= 1
+	target.Set(name, b)
+}
+
+// A backup that no target has whole is put together from the blocks of all; what is replaced is kept aside.
+func TestRepairPutsBlocksTogether(t *testing.T) {
+	h := newHost(t)
+	h.block = 32 << 10
+	want := map[string][]byte{"a_20260101.sql": h.write("a_20260101.sql", 200_000)}
+	h.once()
+	os.Remove(filepath.Join(h.dumps, "a_20260101.sql"))
+	name := object(t, h.a, "a_20260101.sql")
+	flip(h.a, name, 10)
+	flip(h.b, name, 150_000)
+	if dry := h.repair(agent.RepairOptions{DryRun: true}); len(dry) != 2 || dry["a a_20260101.sql"].Done != "" {
+		t.Errorf("%+v", dry)
+	}
+	for target, r := range h.repair(agent.RepairOptions{}) {
+		if r.Err != nil || !strings.Contains(r.Done, "a") {
+			t.Errorf("%s: %+v", target, r)
+		}
+	}
+	h.check(h.a, want)
+	h.check(h.b, want)
+	if got := h.a.Preserved(); !slices.Contains(got, name) {
+		t.Errorf("kept aside: %q", got)
+	}
+	if again := h.repair(agent.RepairOptions{}); len(again) > 0 {
+		t.Errorf("%+v", again)
+	}
+}
+
+// What no target has whole is sealed anew from the dump on the host, whatever its name is now; the damaged backup goes when the new
+// one is there. Without the dump nothing is touched.
+func TestRepairSealsAnew(t *testing.T) {
+	h := newHost(t)
+	want := map[string][]byte{}
+	for _, name := range []string{"a_20260101.sql", "a_20260102.sql", "b_20260101.sql"} {
+		want[name] = h.write(name, 100_000)
+	}
+	h.once()
+	lost, here := object(t, h.a, "a_20260101.sql"), object(t, h.a, "a_20260102.sql")
+	for _, target := range []*mem.Target{h.a, h.b} {
+		flip(target, lost, 50_000)
+		flip(target, here, 50_000)
+	}
+	os.Remove(filepath.Join(h.dumps, "a_20260101.sql"))
+	os.Rename(filepath.Join(h.dumps, "a_20260102.sql"), filepath.Join(h.dumps, "moved.sql"))
+	spoilt := maps.Clone(h.a.Objects())
+	got := h.repair(agent.RepairOptions{})
+	for _, target := range []string{"a ", "b "} {
+		if r := got[target+"a_20260102.sql"]; r.Err != nil || !strings.Contains(r.Done, "sealed anew") {
+			t.Errorf("%s%+v", target, r)
+		}
+		if r := got[target+"a_20260101.sql"]; !errors.Is(r.Err, vault.ErrIntegrity) || r.Done != "" {
+			t.Errorf("%s%+v", target, r)
+		}
+	}
+	now := h.a.Objects()
+	if !bytes.Equal(now[lost], spoilt[lost]) || now[lost+".manifest"] == nil {
+		t.Error("what could not be repaired was touched")
+	}
+	if now[here] != nil {
+		t.Error("the damaged backup is still there")
+	}
+	for _, target := range []*mem.Target{h.a, h.b} {
+		target.Set(lost, nil)
+		target.Set(lost+".manifest", nil)
+	}
+	delete(want, "a_20260101.sql")
+	h.check(h.a, want)
+	h.check(h.b, want)
+	h.once() // the agent takes the new backup for that of its dump
+	h.check(h.a, want)
+}
+
+// A target gets what its own policy keeps, and nothing else; what another key has signed is left alone.
+func TestRepairFillsByPolicy(t *testing.T) {
+	h := newHost(t)
+	want := map[string][]byte{}
+	for day := 1; day <= 9; day++ {
+		name := fmt.Sprintf("a_2026010%d.sql", day)
+		want[name] = h.write(name, 1000)
+	}
+	h.once()
+	for name := range want {
+		os.Remove(filepath.Join(h.dumps, name))
+	}
+	for name := range h.a.Objects() {
+		if !strings.Contains(name, "20260109") { // the target is new, but for the newest
+			h.a.Set(name, nil)
+		}
+	}
+	h.policy = func(string) retention.Policy { return retention.Policy{Daily: 4} }
+	skey, vkey, err := crypto.GenerateSigner("host")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger, err := crypto.ParseSigner(skey + "\n" + vkey + "\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign := object(t, h.b, "a_20260108.sql")
+	name, err := vault.Parse(foreign)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, _, err := vault.New(h.b.Handle(), h.trusted).Manifest(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, err := vault.Sign(stranger, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.b.Set(foreign+".manifest", signed)
+	got := h.repair(agent.RepairOptions{})
+	var filled []string
+	for what, r := range got {
+		if r.Target == "a" && r.Err == nil {
+			filled = append(filled, what)
+		}
+	}
+	slices.Sort(filled)
+	if wantFilled := []string{"a a_20260105.sql", "a a_20260106.sql", "a a_20260107.sql"}; !slices.Equal(filled, wantFilled) {
+		t.Errorf("filled %q, want %q", filled, wantFilled)
+	}
+	if r := got["b a_20260108.sql"]; r.Err == nil || !bytes.Equal(h.b.Objects()[foreign+".manifest"], signed) {
+		t.Errorf("%+v", r)
+	}
+}
+
+// What came within the day, after all that the target has, may be on its way.
+func TestRepairDoesNotRaceWithTheAgent(t *testing.T) {
+	h := newHost(t)
+	now := time.Date(2026, 3, 1, 4, 0, 0, 0, time.UTC)
+	h.now = func() time.Time { return now }
+	h.write("a_20260301.sql", 1000)
+	h.once()
+	for name := range h.a.Objects() {
+		h.a.Set(name, nil)
+	}
+	if got := h.repair(agent.RepairOptions{}); len(got) > 0 {
+		t.Errorf("%+v", got)
+	}
+	now = now.Add(25 * time.Hour)
+	if got := h.repair(agent.RepairOptions{}); len(got) != 1 {
+		t.Errorf("%+v", got)
+	}
+}

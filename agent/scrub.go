@@ -1,0 +1,186 @@
+package agent
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"offsite/agent/journal"
+	"offsite/agent/retention"
+	"offsite/agent/vault"
+	"offsite/providers"
+)
+
+// Scrub is how often the data of every backup on a target is read and compared with its signed sums.
+type Scrub struct {
+	// Every is in how much time all of it is read once; 0: never.
+	Every time.Duration
+	// Budget is how many bytes may be read a day; 0: as many as Every takes.
+	Budget int64
+}
+
+// care looks after what lies on the target as long as the agent runs, once a day.
+func (w *worker) care(ctx context.Context) error {
+	for {
+		place, err := w.agent.journal.Place(w.target.Name)
+		if err != nil {
+			return err
+		}
+		if err := sleep(ctx, place.Scrubbed.Add(daily).Sub(w.agent.Now()), nil); err != nil {
+			return err
+		}
+		if err := w.careOnce(ctx); err != nil && ctx.Err() == nil {
+			w.log.Warn("what lies on the target could not be looked at", "err", err)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+}
+
+// careOnce reads the day's share, and fills what the target lacks, unless that was done within the last day.
+func (w *worker) careOnce(ctx context.Context) error {
+	place, err := w.agent.journal.Place(w.target.Name)
+	if err != nil || w.agent.Now().Sub(place.Scrubbed).Abs() < daily {
+		return err
+	}
+	err = errors.Join(w.scrub(ctx), w.backfill(ctx))
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return errors.Join(err, w.agent.journal.SetScrubbed(w.target.Name, w.agent.Now()))
+}
+
+// scrub reads the share of a day: what was not read for the longest time comes first.
+func (w *worker) scrub(ctx context.Context) error {
+	if w.target.Scrub.Every == 0 {
+		return nil
+	}
+	h, err := w.history(ctx, "")
+	if mayNotLook(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	all, total, err := w.unread(h)
+	if err != nil {
+		return err
+	}
+	need, most := w.today(all, total)
+	read, looked := int64(0), 0
+	for _, b := range all {
+		if need-read < b.Stored && w.left(b) >= 1 {
+			break
+		}
+		if read > 0 && read+b.Stored > most {
+			if budget := w.target.Scrub.Budget; most == budget && w.left(b) < 0 {
+				w.log.Warn("the scrub does not keep up: its budget is too small", "budget", budget, "unread_since", b.since)
+			}
+			break
+		}
+		read += b.Stored
+		looked++
+		if err := w.compare(ctx, b.Object); err != nil {
+			return err
+		}
+	}
+	if looked > 0 {
+		w.log.Info("scrub: read backups and compared them", "backups", looked, "bytes", read)
+	}
+	return nil
+}
+
+// unread is a backup with the time since when nobody has read it, or when it was found.
+type unread struct {
+	retention.Backup
+	since time.Time
+}
+
+// unread are the backups whose data can be compared, what was damaged first, and then what was not read for the longest time; and
+// their size in all.
+func (w *worker) unread(h *history) (all []unread, total int64, err error) {
+	for _, backups := range h.series {
+		var objects []string
+		for _, b := range backups {
+			objects = append(objects, b.Object)
+		}
+		verdicts, err := w.agent.journal.Verdicts(w.target.Name, objects)
+		if err != nil {
+			return nil, 0, err
+		}
+		for i, b := range backups {
+			v := verdicts[i]
+			if v == nil || b.Unsound != "" && v.Damage == "" {
+				continue // its manifest says nothing of its data
+			}
+			total += b.Stored
+			u := unread{b, b.Found}
+			if v.Proven.After(u.since) {
+				u.since = v.Proven
+			}
+			if v.Damage != "" {
+				u.since = time.Time{}
+			}
+			all = append(all, u)
+		}
+	}
+	slices.SortFunc(all, func(a, b unread) int { return cmp.Or(a.since.Compare(b.since), cmp.Compare(a.Object, b.Object)) })
+	return all, total, nil
+}
+
+// today is how many bytes must be read so that with an even share each day none is left unread for longer than Every, and how many
+// may be: two shares, since all may be overdue after the state was lost.
+func (w *worker) today(all []unread, total int64) (need, most int64) {
+	share := float64(total) / (float64(w.target.Scrub.Every) / float64(daily))
+	before := 0.0
+	for _, b := range all {
+		before += float64(b.Stored)
+		need = max(need, int64(before-share*max(0, w.left(b))))
+	}
+	most = int64(2 * share)
+	if budget := w.target.Scrub.Budget; budget > 0 && budget < most {
+		most = budget
+	}
+	return need, most
+}
+
+// left is in how many days from today a backup must be read.
+func (w *worker) left(b unread) float64 {
+	return float64(w.target.Scrub.Every-w.agent.Now().Sub(b.since)) / float64(daily)
+}
+
+// compare reads the data of one backup, in the target's own memory, and writes down what came of it.
+func (w *worker) compare(ctx context.Context, object string) error {
+	name, err := vault.Parse(object)
+	if err != nil {
+		return err
+	}
+	m, err := w.vault.Verify(ctx, name, vault.Head)
+	if err == nil {
+		src := vault.Copies{Vaults: []*vault.Vault{w.vault}}.Source(m, w.share.take)
+		for i := 0; i < providers.Blocks(src) && err == nil; i++ {
+			var b *providers.Block
+			if b, err = src.Block(ctx, i); err == nil {
+				b.Release()
+			}
+		}
+	}
+	if isMissing(err) {
+		return nil // removed since it was listed
+	}
+	proof := journal.Proof{Proven: w.agent.Now()}
+	switch conditionOf(err) {
+	case damaged:
+		proof.Damage = err.Error()
+		w.log.Error("a backup is damaged on the target; `offsite repair` makes it whole", "object", object, "err", err)
+		w.mu.Lock()
+		w.result.Damaged++
+		w.mu.Unlock()
+	case unknown:
+		return err
+	}
+	return w.agent.journal.SetProof(w.target.Name, object, proof)
+}
