@@ -15,7 +15,7 @@ func TestContract(t *testing.T) {
 		Open:  func(testing.TB) providers.Target { return store.Handle() },
 		Block: 100,
 		Leftovers: func(_ testing.TB, name string) []string {
-			return slices.DeleteFunc(store.Leftovers(), func(n string) bool { return n != name })
+			return slices.DeleteFunc(append(store.Leftovers(), store.Preserved()...), func(n string) bool { return n != name })
 		},
 	})
 }
