@@ -186,3 +186,22 @@ func brokenPacking(packing string, err error, at string) string {
 	}
 	return fmt.Sprintf("its %s stream is damaged%s: %v", packing, where, err)
 }
+
+// Unpack reads a dump as it is when unpacked; what is not packed is given as it is. It takes no more memory than Examine. An empty
+// dump is io.EOF. The caller calls Close of closer when it has read enough.
+func Unpack(r io.Reader) (plain *bufio.Reader, closer io.Closer, err error) {
+	in := bufio.NewReaderSize(r, 256<<10)
+	head, err := in.Peek(sniffed)
+	if len(head) == 0 {
+		return nil, nil, err
+	}
+	packing := packingOf(head)
+	if packing == "" {
+		return in, io.NopCloser(nil), nil
+	}
+	u, err := unpack(packing, in, head)
+	if err != nil {
+		return nil, nil, err
+	}
+	return bufio.NewReaderSize(u, 256<<10), u, nil
+}
