@@ -53,6 +53,8 @@ type Options struct {
 	Memory, BlockSize int64
 	// Health is how closely dumps are looked at.
 	Health Health
+	// Drills are the names of the drills that are to pass every so often: it is told when one does not.
+	Drills map[string]time.Duration
 	// Program is the version, for manifests.
 	Program string
 
@@ -265,6 +267,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	group.Go(func() error { return a.discover(running, found) })
 	group.Go(func() error { return a.exams.run(running, a.judged) })
 	group.Go(func() error { return a.relieve(running) })
+	group.Go(func() error { return a.watchDrills(running) })
 	for _, w := range a.workers {
 		group.Go(func() error {
 			// First look what is on the disk: a dump that was renamed while the agent was down is not gone.
@@ -376,6 +379,7 @@ func (a *Agent) tidyUp(ctx context.Context, s *Summary) error {
 		}
 		s.Targets[i].Damaged = w.damagedSeen()
 	}
+	a.tellDrills(a.Now())
 	return nil
 }
 

@@ -44,6 +44,8 @@ type Config struct {
 	Keep *Keep `yaml:"keep"`
 	// Series are exceptions, of which the first that fits counts.
 	Series []SeriesKeep `yaml:"series"`
+	// Drills are the restores that prove the backups.
+	Drills []Drill `yaml:"drills"`
 	// Health is how closely dumps are looked at.
 	Health Health `yaml:"health"`
 	// Memory is the budget for blocks in flight.
@@ -152,7 +154,7 @@ type Check func(value string) error
 
 // Checks are what the caller knows better.
 type Checks struct {
-	Recipient, Verifier, Pattern, Age Check
+	Recipient, Verifier, Pattern, Age, DSN, Expect Check
 	// Root, if set, stands for / of the host whose configuration this is, which is another one: secrets and other files
 	// of targets are looked for below it, and the watched directories need not be there.
 	Root string

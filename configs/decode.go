@@ -126,7 +126,9 @@ func (d *decoder) value(n ast.Node, v reflect.Value, key string) {
 		v.Set(reflect.New(v.Type().Elem()))
 		d.value(n, v.Elem(), key)
 	case v.Type() == reflect.TypeFor[[]Target]():
-		d.targets(n, v.Addr().Interface().(*[]Target), key)
+		named(d, n, v.Addr().Interface().(*[]Target), key, "target", func(t *Target) *string { return &t.Name })
+	case v.Type() == reflect.TypeFor[[]Drill]():
+		named(d, n, v.Addr().Interface().(*[]Drill), key, "drill", func(t *Drill) *string { return &t.Name })
 	case v.Kind() == reflect.Struct:
 		if m := d.mapping(n, key); m != nil {
 			d.structure(m, v, key)
@@ -231,22 +233,23 @@ func (d *decoder) list(n ast.Node, v reflect.Value, key string) {
 	}
 }
 
-// targets keeps the order of the file.
-func (d *decoder) targets(n ast.Node, targets *[]Target, path string) {
+// named decodes a mapping from names to values, in the order of the file.
+func named[T any](d *decoder, n ast.Node, all *[]T, path, what string, name func(*T) *string) {
 	m := d.mapping(n, path)
 	if m == nil {
 		return
 	}
 	for _, kv := range m.Values {
-		t := Target{Name: kv.Key.String()}
-		key := join(path, t.Name)
-		if slices.ContainsFunc(*targets, func(other Target) bool { return other.Name == t.Name }) {
-			d.note(line(kv.Key), key, "comes twice; give each target a name of its own")
+		var t T
+		*name(&t) = kv.Key.String()
+		key := join(path, kv.Key.String())
+		if slices.ContainsFunc(*all, func(other T) bool { return *name(&other) == *name(&t) }) {
+			d.note(line(kv.Key), key, "comes twice; give each "+what+" a name of its own")
 			continue
 		}
 		d.value(kv.Value, reflect.ValueOf(&t).Elem(), key)
 		d.lines[key] = line(kv.Key)
-		*targets = append(*targets, t)
+		*all = append(*all, t)
 	}
 }
 

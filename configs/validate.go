@@ -50,6 +50,7 @@ func (v *validator) config(c *Config) {
 	v.each("recipients", c.Recipients, v.checks.Recipient)
 	v.targets(c)
 	v.keeps(c)
+	v.drills(c)
 	v.sizes(c)
 }
 

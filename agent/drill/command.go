@@ -41,7 +41,7 @@ func (c *Command) run(ctx context.Context, d Dump, r io.Reader, result *Result) 
 	}
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	counted := &counting{r: unreadable{r}}
+	counted := &counting{r: unreadable{r, "the backup cannot be read"}}
 	src := &erring{r: counted}
 	cmd := exec.CommandContext(limited, c.Argv[0], c.Argv[1:]...)
 	group(cmd)

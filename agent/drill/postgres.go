@@ -95,13 +95,13 @@ func (a *attempt) run(ctx context.Context, r io.Reader) error {
 	if _, err := a.database(ctx, ""); err != nil {
 		return err
 	}
-	plain, unpacker, err := dump.Unpack(r)
+	plain, unpacker, err := dump.Unpack(unreadable{r, "the backup cannot be read"})
 	if err != nil {
-		return fmt.Errorf("the dump cannot be unpacked: %w", err)
+		return unpacking(err)
 	}
 	defer unpacker.Close()
 	counted := &counting{r: plain}
-	err = a.restore(ctx, bufio.NewReaderSize(unreadable{counted}, 1<<20))
+	err = a.restore(ctx, bufio.NewReaderSize(unreadable{counted, "the dump cannot be unpacked"}, 1<<20))
 	a.result.Bytes = counted.n
 	if err != nil {
 		return err
@@ -296,15 +296,29 @@ func (c *counting) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// unreadable says of an error that it is the backup's.
-type unreadable struct{ io.Reader }
+// unreadable says what an error of a reader means, unless one below it has.
+type unreadable struct {
+	io.Reader
+	what string
+}
 
 func (u unreadable) Read(p []byte) (int, error) {
 	n, err := u.Reader.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
-		err = fmt.Errorf("the backup cannot be read: %w", err)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.As(err, new(*readError)) {
+		err = &readError{fmt.Errorf("%s: %w", u.what, err)}
 	}
 	return n, err
+}
+
+type readError struct{ error }
+
+func (r *readError) Unwrap() error { return r.error }
+
+func unpacking(err error) error {
+	if errors.As(err, new(*readError)) {
+		return err
+	}
+	return fmt.Errorf("the dump cannot be unpacked: %w", err)
 }
 
 // erring remembers why a reader failed: to the program that reads it, that looks like the end.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"offsite/agent"
+	"offsite/agent/drill"
 	"offsite/agent/dump"
 	"offsite/agent/limit"
 	"offsite/agent/retention"
@@ -44,6 +45,11 @@ func configChecks() configs.Checks {
 		},
 		Verifier: crypto.ParseVerifier,
 		Pattern:  dump.CheckPattern,
+		DSN:      drill.CheckDSN,
+		Expect: func(s string) error {
+			_, err := drill.ParseExpect(s)
+			return err
+		},
 		Age: func(s string) error {
 			_, err := retention.ParseDuration(s)
 			return err
@@ -109,10 +115,22 @@ func agentOptions(c *configs.Config, log io.Writer) (agent.Options, error) {
 		Host: c.Host, Machine: machineID(), Zone: zone, Sources: sources(c, zone),
 		Recipients: recipients, RecipientNames: c.Recipients, Signer: signer, Trusted: keys,
 		Targets: targets, State: c.State, Journal: agentJournal,
+		Drills: drills(c),
 		Health: agent.Health{Workers: c.Health.MaxCPU, FullBelow: int64(c.Health.FullBelow)},
 		Memory: int64(c.Memory), BlockSize: int64(c.BlockSize), Program: "offsite " + version,
 		Now: time.Now, Log: slog.New(slog.NewTextHandler(log, nil)), Observer: quiet{},
 	}, nil
+}
+
+// drills are those that are to be run again and again.
+func drills(c *configs.Config) map[string]time.Duration {
+	every := map[string]time.Duration{}
+	for _, d := range c.Drills {
+		if d.Every > 0 {
+			every[d.Name] = time.Duration(d.Every) * 24 * time.Hour
+		}
+	}
+	return every
 }
 
 // machineID is what the system calls this machine (machine-id(5)); empty: it has no name for it.
