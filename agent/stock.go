@@ -42,8 +42,12 @@ func (a *Agent) takeStock(ctx context.Context, series string) (*stock, error) {
 // objects are all that some target holds, oldest first within each series.
 func (s *stock) objects() []string { return slices.Sorted(maps.Keys(s.series)) }
 
-// wanted are the backups that the target lacks and its policy would keep if it had what the others have.
+// wanted are the backups that the target lacks and its policy would keep if it had what the others have. Where another machine
+// prunes, by a policy of its own, nobody here knows what is missing.
 func (s *stock) wanted(w *worker) map[string]bool {
+	if w.target.Retention == Off {
+		return map[string]bool{}
+	}
 	own, elsewhere := map[string][]retention.Backup{}, map[string][]retention.Backup{}
 	for other, backups := range s.on {
 		for object, b := range backups {

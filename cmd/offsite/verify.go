@@ -176,8 +176,8 @@ func (v *verifying) missing() (all []verified) {
 			}
 		}
 		for _, series := range slices.Sorted(maps.Keys(elsewhere)) {
-			if here.target.Policy == nil {
-				continue
+			if here.target.Policy == nil || here.target.Retention == agent.Off {
+				continue // nobody here knows what it should have
 			}
 			for _, b := range retention.Lacking(v.now(), here.target.Policy(series), here.series[series], elsewhere[series]) {
 				all = append(all, verified{here.target.Name, series, b.Taken, b.Object, "missing", "another target has it, and this one's policy would keep it"})
