@@ -7,6 +7,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 
 	"offsite/configs"
 	"offsite/crypto"
@@ -46,6 +49,25 @@ func newFile(path string, b []byte, mode fs.FileMode) error {
 	return os.Chmod(path, mode)
 }
 
+// kitLacks names the targets of the configuration that the recovery kit does not have, if it still lies there.
+func kitLacks(path string, c *configs.Config) (lacking []string) {
+	k, err := openKit(path)
+	if err != nil {
+		return nil
+	}
+	defer k.Remove()
+	had, err := k.config()
+	if err != nil {
+		return nil
+	}
+	for _, t := range c.Targets {
+		if !slices.ContainsFunc(had.Targets, func(other configs.Target) bool { return other.Name == t.Name }) {
+			lacking = append(lacking, t.Name)
+		}
+	}
+	return lacking
+}
+
 // prepare makes what an existing configuration lacks, and tries each target.
 func prepare(ctx context.Context, path string, std streams) error {
 	c, err := loadConfig(path)
@@ -62,6 +84,9 @@ func prepare(ctx context.Context, path string, std streams) error {
 	}
 	if !had {
 		fmt.Fprintf(std.err, "WARNING: the signing key was missing, and this is a new one. What the old one signed is not trusted until its verifier key,\nwhich the recovery kit has, is under trust: in %s. The kit does not know the new one; add this line to its trust.txt:\n%s\n", path, key)
+	}
+	if lacking := kitLacks(filepath.Join(filepath.Dir(path), kitName), c); len(lacking) > 0 {
+		fmt.Fprintf(std.err, "WARNING: the recovery kit does not know the targets %s: in a disaster nobody would look there. Put the configuration and the keys of today into it,\nas it has those of before; wherever you keep copies of it, too\n", strings.Join(lacking, ", "))
 	}
 	var failed []error
 	for _, t := range c.Targets {
