@@ -130,10 +130,10 @@ func repairOutcome(all []agent.Repaired, err error, dry bool, std streams) error
 		}
 	}
 	switch {
-	case dry:
-		fmt.Fprintf(std.err, "%d copies could be repaired, %d could not; nothing was changed\n", done, left)
 	case len(all) == 0 && err == nil:
 		fmt.Fprintln(std.err, "every copy is whole, and no target lacks what its policy keeps")
+	case dry:
+		fmt.Fprintf(std.err, "%d copies could be repaired, %d could not; nothing was changed\n", done, left)
 	default:
 		fmt.Fprintf(std.err, "%d copies repaired, %d not\n", done, left)
 	}
