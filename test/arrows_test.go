@@ -40,8 +40,9 @@ var arrows = []struct {
 	from string
 	to   []string
 }{
+	{"offsite/agent/drill", []string{"offsite/agent/dump"}},
 	{"offsite/agent/", []string{"offsite/crypto", "offsite/providers"}},
-	{"offsite/agent", []string{"offsite/agent/watch", "offsite/agent/dump", "offsite/agent/journal", "offsite/agent/limit", "offsite/agent/vault", "offsite/agent/retention", "offsite/crypto", "offsite/providers"}},
+	{"offsite/agent", []string{"offsite/agent/watch", "offsite/agent/drill", "offsite/agent/dump", "offsite/agent/journal", "offsite/agent/limit", "offsite/agent/vault", "offsite/agent/retention", "offsite/crypto", "offsite/providers"}},
 	{"offsite/providers/s3", []string{"offsite/providers", "offsite/providers/multipart"}},
 	{"offsite/providers/minio", []string{"offsite/providers", "offsite/providers/multipart"}},
 	{"offsite/providers/dir", []string{"offsite/providers", "offsite/providers/files"}},
@@ -49,7 +50,7 @@ var arrows = []struct {
 	{"offsite/providers/targettest", []string{"offsite/providers", "offsite/test/servers"}},
 	{"offsite/providers/", []string{"offsite/providers"}},
 	{"offsite/configs", []string{"offsite/providers", "offsite/providers/dir", "offsite/providers/s3", "offsite/providers/minio", "offsite/providers/sftp"}},
-	{"offsite/cmd/offsite", []string{"offsite/agent", "offsite/agent/watch", "offsite/agent/dump", "offsite/agent/journal", "offsite/agent/limit", "offsite/agent/vault", "offsite/agent/retention", "offsite/configs", "offsite/crypto",
+	{"offsite/cmd/offsite", []string{"offsite/agent", "offsite/agent/watch", "offsite/agent/drill", "offsite/agent/dump", "offsite/agent/journal", "offsite/agent/limit", "offsite/agent/vault", "offsite/agent/retention", "offsite/configs", "offsite/crypto",
 		"offsite/providers", "offsite/providers/dir", "offsite/providers/s3", "offsite/providers/minio", "offsite/providers/sftp"}},
 	{"offsite/", nil},
 }
