@@ -71,6 +71,13 @@ type Preserver interface {
 	Preserve(ctx context.Context, name string) error
 }
 
+// Checksummer is a Target whose store keeps checksums of what it was given.
+type Checksummer interface {
+	// Compare says, without reading it, whether the object was made of blocks with these SHA-256s. known is false when the
+	// store does not say, or only in a form that cannot be compared. A missing object is fs.ErrNotExist.
+	Compare(ctx context.Context, name string, sums [][32]byte) (same, known bool, err error)
+}
+
 // Object is what a target says of one stored object.
 type Object struct {
 	// Name is the full name, as it was given to Put.

@@ -11,6 +11,7 @@ import (
 	"filippo.io/age"
 
 	"offsite/crypto"
+	"offsite/providers"
 )
 
 // Level is how closely Verify looks.
@@ -18,7 +19,7 @@ type Level string
 
 // The levels, each of which includes those before it.
 const (
-	// Head looks at the manifest, its signature, and that the data is there in its size.
+	// Head looks at the manifest, its signature, that the data is there in its size, and at the checksums that the store has kept.
 	Head Level = "head"
 	// Hash downloads the data and compares each block with its signed SHA-256. It needs no key.
 	Hash Level = "hash"
@@ -47,6 +48,9 @@ func (v *Vault) VerifyData(ctx context.Context, m *Manifest, level Level, ids ..
 	case object.Size != m.Stored:
 		return fmt.Errorf("%s: %w: its data has %d bytes, its manifest says %d", m.Object, ErrIntegrity, object.Size, m.Stored)
 	}
+	if err := v.compareSums(ctx, m); err != nil {
+		return err
+	}
 	switch level {
 	case Head:
 		return nil
@@ -57,6 +61,23 @@ func (v *Vault) VerifyData(ctx context.Context, m *Manifest, level Level, ids ..
 		return err
 	}
 	return v.verifyDump(ctx, m, ids)
+}
+
+// compareSums compares the manifest's sums with the checksums that the store has kept, if it has.
+func (v *Vault) compareSums(ctx context.Context, m *Manifest) error {
+	c, ok := v.target.(providers.Checksummer)
+	if !ok {
+		return nil
+	}
+	sums := make([][32]byte, len(m.Blocks))
+	for i, sum := range m.Blocks {
+		sums[i] = sum
+	}
+	same, known, err := c.Compare(ctx, m.Object, sums)
+	if err != nil || !known || same {
+		return err
+	}
+	return fmt.Errorf("%s: %w: by the checksum that the store has kept, its data is not what its manifest says", m.Object, ErrIntegrity)
 }
 
 // verifyDump opens the data and compares what is in it.

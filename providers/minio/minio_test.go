@@ -61,6 +61,7 @@ func contract(t *testing.T, s *servers.S3) {
 		Open:      func(t testing.TB) providers.Target { return open(t, config(s)) },
 		Block:     5 << 20,
 		Leftovers: func(t testing.TB, name string) []string { return leftovers(t, s, name) },
+		Checksums: true,
 	})
 	t.Run("the answer to the completion is lost", func(t *testing.T) {
 		targettest.RunS3LostAnswer(t, func(t testing.TB, endpoint string, _ time.Duration) providers.Target {

@@ -205,6 +205,15 @@ func (t *Target) Stat(ctx context.Context, name string) (providers.Object, error
 	return providers.Object{Name: name, Size: aws.ToInt64(out.ContentLength), Modified: aws.ToTime(out.LastModified)}, nil
 }
 
+// Compare is part of providers.Checksummer.
+func (t *Target) Compare(ctx context.Context, name string, sums [][32]byte) (same, known bool, err error) {
+	if err := t.ready(ctx, name); err != nil {
+		return false, false, multipart.Wrap(ctx, "stat", name, err)
+	}
+	same, known, err = multipart.Compare(ctx, (*store)(t), t.prefix+name, sums)
+	return same, known, multipart.Wrap(ctx, "stat", name, err)
+}
+
 // List is part of providers.Target.
 func (t *Target) List(ctx context.Context, prefix string) iter.Seq2[providers.Object, error] {
 	return func(yield func(providers.Object, error) bool) {

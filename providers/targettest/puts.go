@@ -267,3 +267,33 @@ func (s *suite) sweeps(t *testing.T) {
 		t.Errorf("%d blocks were sent again, of an upload that was not swept", made)
 	}
 }
+
+func (s *suite) compares(t *testing.T) {
+	target := s.open(t)
+	c, ok := target.(providers.Checksummer)
+	if !ok {
+		if s.Checksums {
+			t.Fatal("it is no Checksummer")
+		}
+		return
+	}
+	for _, blocks := range []int64{1, 3} {
+		name := fmt.Sprintf("%ssummed%d", s.prefix, blocks)
+		src := NewSource(1, blocks*s.Block-10, s.Block)
+		s.put(t, target, name, src)
+		sums := make([][32]byte, blocks)
+		for i := range sums {
+			sums[i], _ = src.Sum(i)
+		}
+		same, known, err := c.Compare(s.ctx(t), name, sums)
+		if err != nil || s.Checksums && !known || known && !same {
+			t.Errorf("%d blocks: same %v, known %v, want %v: %v", blocks, same, known, s.Checksums, err)
+		}
+		sums[blocks-1][0] ^= 1
+		if same, known, err = c.Compare(s.ctx(t), name, sums); err != nil || known && same {
+			t.Errorf("%d blocks: other sums are the same: %v", blocks, err)
+		}
+	}
+	_, _, err := c.Compare(s.ctx(t), s.prefix+"nothing", make([][32]byte, 1))
+	isMissing(t, "stat", s.prefix+"nothing", err)
+}

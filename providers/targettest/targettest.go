@@ -25,6 +25,8 @@ type Config struct {
 	Many int
 	// Leftovers, if set, says what an unfinished Put of the name left, as the owner of the store sees it.
 	Leftovers func(t testing.TB, name string) []string
+	// Checksums says that the store keeps them.
+	Checksums bool
 	// InFlight is how many blocks of an interrupted Put may have to be sent again.
 	InFlight int
 }
@@ -58,6 +60,7 @@ func Run(t *testing.T, cfg Config) {
 		{"an interrupted put goes on where it stopped", (*suite).resumes},
 		{"another source under the same name is never mixed in", (*suite).neverMixes},
 		{"delete removes the object and leftovers, and a missing object is success", (*suite).deletes},
+		{"the checksums that the store keeps are those of the blocks", (*suite).compares},
 		{"what is preserved stays aside until delete", (*suite).preserves},
 		{"a sweep removes what was left long ago and is not spared", (*suite).sweeps},
 		{"ranges", (*suite).ranges},
