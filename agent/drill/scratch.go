@@ -40,7 +40,7 @@ func (p *Postgres) create(ctx context.Context, c *client) (name string, err erro
 	if err := p.intend(name); err != nil {
 		return "", err
 	}
-	if _, err := c.query(ctx, p.maintenance(c), "CREATE DATABASE "+name+" TEMPLATE template0 ENCODING 'UTF8';"); err != nil {
+	if _, err := c.query(ctx, p.maintenance(c), "CREATE DATABASE "+name+" TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C';"); err != nil {
 		return name, fmt.Errorf("cannot create a scratch database: %w", err)
 	}
 	_, err = c.query(ctx, p.maintenance(c), "COMMENT ON DATABASE "+name+" IS '"+p.comment(p.Now().Add(p.limit()))+"';")

@@ -29,6 +29,7 @@ type filter struct {
 	drop    bool   // the statement is left out
 	within  bool   // a statement has begun
 	copying bool   // the data of COPY follows
+	created bool   // something was created: what was dropped before is that of another database (pg_dump --clean)
 	lines   int
 }
 
@@ -40,12 +41,20 @@ var errCommand = errors.New("a command of psql in the middle of the dump, which 
 
 // left out are statements that concern the server and not the database, or roles that are not there.
 var leftOut = regexp.MustCompile(`(?i)^\s*(?:` + strings.Join([]string{
-	`(?:create|alter|drop)\s+(?:database|role|user|group|tablespace|subscription|server|user\s+mapping)\b`,
+	`(?:create|alter|drop)\s+(?:database|role|user|group|tablespace|subscription|user\s+mapping|policy|publication|event\s+trigger)\b`,
 	`(?:grant|revoke)\b`, `alter\s+default\s+privileges\b`, `alter\s+system\b`, `reassign\b`,
 	`set\s+(?:session\s+authorization|role|local\s+role|session\s+role|default_tablespace)\b`, `reset\s+(?:role|session\s+authorization)\b`,
-	`comment\s+on\s+(?:database|role|tablespace|subscription)\b`, `security\s+label\b`, `create\s+policy\b`, `alter\s+policy\b`,
-	`create\s+publication\b`, `alter\s+publication\b`, `refresh\s+publication\b`,
+	`comment\s+on\s+(?:database|role|tablespace|subscription|policy|publication|event\s+trigger|extension|schema\s+public)\b`, `security\s+label\b`,
+	`alter\s+table\s[^']*\sforce\s+row\s+level\s+security\b`, // it would hide the rows from their owner, the drill
 }, "|") + `)`)
+
+// cleaning are statements by which pg_dump --clean begins, and creating is where it goes on. A view that is to be there for what
+// depends on it is replaced later.
+var (
+	cleaning = regexp.MustCompile(`(?i)^\s*(?:drop\s|alter\s.*\sdrop\s)`)
+	creating = regexp.MustCompile(`(?i)^\s*create\s`)
+	dummy    = regexp.MustCompile(`(?i)^\s*create\s+or\s+replace\s+view\b`)
+)
 
 var (
 	ownership = regexp.MustCompile(`(?is)^\s*alter\s.*\sowner\s+to\s+\S[^;]*;\s*$`)
@@ -111,8 +120,10 @@ func (f *filter) pass(line []byte) error {
 	if begins && copyOther.Match(line) {
 		return errors.New("COPY from or to a file or program of the server, which no dump program writes: nothing after it was run")
 	}
-	if begins && (leftOut.Match(line) || ownership.Match(line)) {
+	if begins && (leftOut.Match(line) || ownership.Match(line) || !f.created && (cleaning.Match(line) || dummy.Match(line))) {
 		f.drop = true
+	} else if begins && creating.Match(line) {
+		f.created = true
 	}
 	drop := f.drop
 	if err := f.scan(line); err != nil {
@@ -148,6 +159,7 @@ func (f *filter) command(line string) error {
 	if err := f.restrict(false); err != nil {
 		return err
 	}
+	f.created = false
 	if _, err = fmt.Fprintf(f.out, "\\connect %s\n", scratch); err != nil {
 		return err
 	}

@@ -25,6 +25,8 @@ func TestTheFilter(t *testing.T) {
 		{"a function with what looks like commands", "CREATE FUNCTION f() RETURNS text LANGUAGE sql AS $_$\n\\connect shop\nDROP DATABASE shop;\n';$x$\n$_$;\nSELECT 1;\n", ""},
 		{"a string with line ends", "INSERT INTO a VALUES ('it''s\n\\! ls\nGRANT x;\n');\nSELECT 2;\n", ""},
 		{"an escape string", "INSERT INTO a VALUES (E'\\'\n\\\\! ls;\n');\nSELECT 2;\n", ""},
+		{"cleaning", "SELECT 0;\nALTER TABLE ONLY public.a DROP CONSTRAINT k;\nDROP VIEW v;\nCREATE OR REPLACE VIEW w AS\nSELECT\n 1 AS a;\nDROP TABLE a;\nCREATE TABLE a (b int);\nDROP TABLE a;\n", "SELECT 0;\nCREATE TABLE a (b int);\nDROP TABLE a;\n"},
+		{"rows that would be hidden", "ALTER TABLE ONLY public.a FORCE ROW LEVEL SECURITY;\nCREATE POLICY p ON a\n USING (true);\nCOMMENT ON POLICY p ON a IS ';';\nCOMMENT ON EXTENSION plpgsql IS 'x';\nCOMMENT ON SCHEMA public IS 'x';\nSELECT 1;\n", "SELECT 1;\n"},
 		{"comments", "/* a /* b */ \n\\! c\n*/ SELECT 1; -- it's\nSELECT 2;\n", ""},
 		{"an owner in a string is none", "INSERT INTO a VALUES ('ALTER x OWNER TO y;');\n", ""},
 		{"identifiers", "ALTER TABLE \"odd \"\"name;\" OWNER TO \"some body\";\nCREATE TABLE \"a;b\" (c int);\n", "CREATE TABLE \"a;b\" (c int);\n"},
