@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 	"time"
 
 	"offsite/agent/journal"
@@ -138,6 +139,9 @@ func (a *Agent) mend(ctx context.Context, c, b *copied, all []*copied) (done str
 	}
 	if !whole {
 		if err := c.vault.Put(ctx, name, limited{from.Source(b.m, c.share.take), c.limiter}, locked); err != nil {
+			if c.condition == lacking && errors.Is(err, syscall.ENOSPC) { // what was begun is in the way of the next dump
+				err = errors.Join(err, c.abandon(ctx, name))
+			}
 			return "", err
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -206,5 +207,28 @@ func TestRepairDoesNotRaceWithTheAgent(t *testing.T) {
 	now = now.Add(25 * time.Hour)
 	if got := h.repair(agent.RepairOptions{}); len(got) != 1 {
 		t.Errorf("%+v", got)
+	}
+}
+
+// A target that is full is not kept full by what a repair had begun.
+func TestRepairOfAFullTarget(t *testing.T) {
+	h := newHost(t)
+	h.write("a_20260101.sql", 200_000)
+	h.write("a_20260102.sql", 10)
+	h.once()
+	lost := object(t, h.a, "a_20260101.sql")
+	h.a.Set(lost, nil)
+	h.a.Set(lost+".manifest", nil)
+	h.a.Fault(func(c mem.Call) error {
+		if c.Op == "block" && c.Block == 2 {
+			return syscall.ENOSPC
+		}
+		return nil
+	})
+	if got := h.repair(agent.RepairOptions{}); len(got) != 1 || !errors.Is(got["a a_20260101.sql"].Err, syscall.ENOSPC) {
+		t.Errorf("%+v", got)
+	}
+	if left := h.a.Leftovers(); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
 	}
 }
