@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	minioclient "github.com/minio/minio-go/v7"
 )
@@ -220,5 +221,38 @@ func TestBitRot(t *testing.T) {
 	in.run(0, "verify")
 	if _, said := in.run(0, "repair"); !strings.Contains(said, "every copy is whole") {
 		t.Error(said)
+	}
+}
+
+// Whoever has the keys of a bucket with Object Lock cannot remove a backup, but can put something over it. Repair brings the good
+// one back, and that is locked as long as the policy keeps it.
+func TestRepairOfALockedBackup(t *testing.T) {
+	in := install(t, "nas", "minio", "locked")
+	in.configure("keep: {daily: 30}")
+	name := "shop_" + time.Now().UTC().Add(-24*time.Hour).Format("20060102") + "_030000.sql"
+	dump := random(1, 50_000)
+	if err := os.WriteFile(filepath.Join(in.dumps, name), dump, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	in.run(0, "agent", "--once")
+	owner := in.minio.Owner(t)
+	var key string
+	for o := range owner.ListObjectsIter(t.Context(), "locked", minioclient.ListObjectsOptions{Prefix: "db/db-server/", Recursive: true}) {
+		if strings.HasSuffix(o.Key, ".age") {
+			key = o.Key
+		}
+	}
+	if _, err := owner.PutObject(t.Context(), "locked", key, bytes.NewReader([]byte("garbage")), 7, minioclient.PutObjectOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	in.run(5, "verify", "--target", "locked")
+	out, _ := in.run(0, "repair")
+	if !strings.Contains(out, "copied from nas, minio") {
+		t.Error(out)
+	}
+	in.run(0, "verify")
+	mode, until, err := owner.GetObjectRetention(t.Context(), "locked", key, "")
+	if err != nil || *mode != minioclient.Compliance || until.Before(time.Now().Add(20*24*time.Hour)) {
+		t.Errorf("the repaired backup is locked %v until %v: %v", mode, until, err)
 	}
 }
