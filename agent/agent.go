@@ -17,6 +17,7 @@ import (
 	"filippo.io/age"
 	"golang.org/x/sync/errgroup"
 
+	"offsite/agent/drill"
 	"offsite/agent/dump"
 	"offsite/agent/journal"
 	"offsite/agent/limit"
@@ -53,8 +54,8 @@ type Options struct {
 	Memory, BlockSize int64
 	// Health is how closely dumps are looked at.
 	Health Health
-	// Drills are the names of the drills that are to pass every so often: it is told when one does not.
-	Drills map[string]time.Duration
+	// Drills are the drills that are to pass again and again, and when: it is told when one does not.
+	Drills map[string]drill.Schedule
 	// Program is the version, for manifests.
 	Program string
 

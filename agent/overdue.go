@@ -29,10 +29,14 @@ func (a *Agent) tellDrills(began time.Time) {
 		a.Log.Error("nobody knows how the drills went", "err", err)
 		return
 	}
-	for name, every := range a.Drills {
-		limit := every + every/10 + daily
+	now := a.Now().In(a.Zone)
+	for name, schedule := range a.Drills {
+		overdue := func(done time.Time) bool {
+			wait := schedule.Next(done.In(a.Zone)).Sub(done)
+			return now.Sub(done) > wait+wait/10+daily
+		}
 		if len(all[name]) == 0 {
-			if a.Now().Sub(began) > limit {
+			if overdue(began) {
 				a.Log.Error("a drill is overdue: it was never run; `offsite drill --due` is to be called once a day", "drill", name)
 			}
 			continue
@@ -46,7 +50,7 @@ func (a *Agent) tellDrills(began time.Time) {
 			switch {
 			case !last.Passed():
 				a.Log.Error("the last drill has failed: the backup could not be restored", "drill", name, "series", series, "target", last.Target, "object", last.Object, "at", last.Began, "reason", last.Reason)
-			case passed == nil || a.Now().Sub(passed.Began) > limit:
+			case overdue(passed.Began):
 				a.Log.Error("a drill is overdue; `offsite drill --due` is to be called once a day", "drill", name, "series", series, "last_passed", passed.Began)
 			}
 		}

@@ -16,8 +16,8 @@ type Drill struct {
 	Series string `yaml:"series"`
 	// Target is the one that is restored from; empty: each time another one.
 	Target string `yaml:"target"`
-	// Every is how often; 0: only by hand.
-	Every Days `yaml:"every"`
+	// Every is when it is due again; never: only by hand.
+	Every Schedule `yaml:"every"`
 	// IdentityFile holds a secret key that opens the backups, and is given to drills alone.
 	IdentityFile string         `yaml:"identity_file"`
 	Postgres     *PostgresDrill `yaml:"postgres"`

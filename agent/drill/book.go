@@ -137,17 +137,23 @@ func LastPassed(records []Record) *Record {
 	return nil
 }
 
-// Due says whether a drill that is to pass every so often is to be run now: one that has failed is tried again each day.
-func Due(records []Record, every time.Duration, now time.Time) bool {
+// Schedule gives the instant at which what was done at the given one is to be done again. The zone of its argument counts.
+type Schedule interface {
+	Next(done time.Time) time.Time
+}
+
+// Due says whether a drill is to be run now: one that has failed is tried again each day.
+func Due(records []Record, s Schedule, now time.Time) bool {
 	if len(records) == 0 {
 		return true
 	}
 	last := records[len(records)-1]
-	wait := every
-	if !last.Passed() {
-		wait = min(every, day)
+	next := s.Next(last.Began.In(now.Location()))
+	if again := last.Began.Add(tryAgain); !last.Passed() && again.Before(next) {
+		next = again
 	}
-	return now.Sub(last.Began) >= wait-day/4 || last.Began.After(now) // a timer does not fire to the second
+	return !now.Before(next) || last.Began.After(now)
 }
 
-const day = 24 * time.Hour
+// tryAgain is how long after a failure: a day, less what a daily timer may come early.
+const tryAgain = 18 * time.Hour

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"offsite/agent/drill"
+	"offsite/configs"
 )
 
 func TestTheBookRemembers(t *testing.T) {
@@ -63,6 +64,10 @@ func TestDue(t *testing.T) {
 	record := func(ago time.Duration, reason string) []drill.Record {
 		return []drill.Record{{Result: drill.Result{Began: now.Add(-ago), Reason: reason}}}
 	}
+	var monthly configs.Schedule
+	if err := monthly.UnmarshalText([]byte("30d")); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		records []drill.Record
 		want    bool
@@ -70,8 +75,31 @@ func TestDue(t *testing.T) {
 		{nil, true}, {record(29*days, ""), false}, {record(30*days-time.Hour, ""), true}, {record(31*days, ""), true},
 		{record(23*time.Hour, "broken"), true}, {record(time.Hour, "broken"), false}, {record(-400*days, ""), true},
 	} {
-		if got := drill.Due(c.records, 30*days, now); got != c.want {
+		if got := drill.Due(c.records, monthly, now); got != c.want {
 			t.Errorf("%+v: %v", c.records, got)
 		}
+	}
+}
+
+// A calendar event counts in the zone that is asked in, to the second.
+func TestDueAtACalendarEvent(t *testing.T) {
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sunday configs.Schedule
+	if err := sunday.UnmarshalText([]byte("Sun 03:00")); err != nil {
+		t.Fatal(err)
+	}
+	records := []drill.Record{{Result: drill.Result{Began: time.Date(2026, 3, 1, 2, 0, 7, 0, time.UTC)}}}
+	if at := time.Date(2026, 3, 8, 2, 59, 59, 0, berlin); drill.Due(records, sunday, at) {
+		t.Error("due before its time")
+	}
+	if at := time.Date(2026, 3, 8, 3, 0, 0, 0, berlin); !drill.Due(records, sunday, at) {
+		t.Error("not due at its time")
+	}
+	records[0].Reason = "broken"
+	if at := time.Date(2026, 3, 2, 3, 0, 0, 0, berlin); !drill.Due(records, sunday, at) {
+		t.Error("not tried again the next day")
 	}
 }

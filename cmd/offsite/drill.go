@@ -74,7 +74,7 @@ away. --due runs those whose time has come; a timer or cron calls that once a da
 		},
 	}
 	f := cmd.Flags()
-	f.BoolVar(&d.due, "due", false, "only what has not passed for as long as its every says")
+	f.BoolVar(&d.due, "due", false, "only what is due again, as its every says")
 	f.StringVar(&d.identity, "identity", "", "file with the secret key; that of the drill unless set")
 	f.StringVar(&d.target, "target", "", "restore from this target")
 	f.BoolVar(&asJSON, "json", false, "print a JSON array")
@@ -84,7 +84,7 @@ away. --due runs those whose time has come; a timer or cron calls that once a da
 // named are the drills of those names, or all.
 func (d *drilling) named(names []string) (wanted []configs.Drill, err error) {
 	for _, c := range d.config.Drills {
-		if (len(names) == 0 || slices.Contains(names, c.Name)) && (!d.due || c.Every > 0) {
+		if (len(names) == 0 || slices.Contains(names, c.Name)) && (!d.due || !c.Every.Never()) {
 			wanted = append(wanted, c)
 		}
 	}
@@ -100,6 +100,10 @@ func (d *drilling) named(names []string) (wanted []configs.Drill, err error) {
 }
 
 func (d *drilling) run(ctx context.Context, wanted []configs.Drill, asJSON bool) error {
+	zone, err := time.LoadLocation(d.config.Zone)
+	if err != nil {
+		return err
+	}
 	failed, undone := 0, []error{}
 	for _, c := range wanted {
 		series, err := d.series(ctx, c)
@@ -108,7 +112,7 @@ func (d *drilling) run(ctx context.Context, wanted []configs.Drill, asJSON bool)
 			continue
 		}
 		for _, s := range series {
-			if d.due && !drill.Due(d.book.Records(c.Name, s), time.Duration(c.Every)*24*time.Hour, d.now()) {
+			if d.due && !drill.Due(d.book.Records(c.Name, s), c.Every, d.now().In(zone)) {
 				continue
 			}
 			r := d.one(ctx, c, s)

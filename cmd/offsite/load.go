@@ -123,11 +123,11 @@ func agentOptions(c *configs.Config, log io.Writer) (agent.Options, error) {
 }
 
 // drills are those that are to be run again and again.
-func drills(c *configs.Config) map[string]time.Duration {
-	every := map[string]time.Duration{}
+func drills(c *configs.Config) map[string]drill.Schedule {
+	every := map[string]drill.Schedule{}
 	for _, d := range c.Drills {
-		if d.Every > 0 {
-			every[d.Name] = time.Duration(d.Every) * 24 * time.Hour
+		if !d.Every.Never() {
+			every[d.Name] = d.Every
 		}
 	}
 	return every
