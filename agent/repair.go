@@ -10,6 +10,7 @@ import (
 
 	"offsite/agent/journal"
 	"offsite/agent/vault"
+	"offsite/providers"
 )
 
 // RepairOptions say what Repair looks at, and how.
@@ -104,6 +105,9 @@ func (r *repair) object(ctx context.Context, object string, wanted map[*worker]m
 			if errors.Is(found.Err, vault.ErrIntegrity) && r.fromDisk(ctx, c, b.m, found) {
 				continue // it is told when that is done
 			}
+			if errors.Is(found.Err, providers.ErrSourceChanged) {
+				found.Err = errNoWhole
+			}
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -112,6 +116,9 @@ func (r *repair) object(ctx context.Context, object string, wanted map[*worker]m
 	}
 	return nil
 }
+
+// errNoWhole: there is nothing to repair it from.
+var errNoWhole = fmt.Errorf("%w: no target has all of it whole, and its dump is not on this host any more as it was", vault.ErrIntegrity)
 
 func (r *repair) tell(found Repaired) {
 	r.all = append(r.all, found)

@@ -108,6 +108,8 @@ CREATE VIEW grown AS SELECT * FROM users; SELECT lo_from_bytea(0, 'large'); SELE
 	p.broken("gzip cut before its checksum", gz[:len(gz)-8], "its gzip stream is cut off")
 	p.broken("gzip, disk full at a page", gz[:4096], "its gzip stream is cut off")
 	p.broken("gzip, bad checksum", flipped(gz, len(gz)-6), "its gzip checksum is wrong")
+	p.broken("gzip, a byte behind", append(bytes.Clone(gz), 'x'), "something that is not gzip follows its end")
+	p.broken("gzip, the beginning of another behind", append(bytes.Clone(gz), gz[:5]...), "its gzip stream is cut off: ")
 	p.broken("gzip, garbage behind", append(bytes.Clone(gz), "garbage, garbage"...), "something that is not gzip follows its end")
 	for _, c := range []struct{ tool, reason string }{{"zstd", "zstd stream is cut off"}, {"bzip2", "bzip2 stream is cut off"}, {"xz", "xz stream is cut off"}} {
 		b := packed(t, plain, c.tool)

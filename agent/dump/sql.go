@@ -239,9 +239,13 @@ func (t *text) where() string {
 	return "in the middle of " + t.at() + " "
 }
 
+// at is the table in which the last line is, or after which; empty: it is behind all of them.
 func (t *text) at() string {
-	if t.copying != "" {
+	switch {
+	case t.copying != "":
 		return "table " + t.copying
+	case t.done && !t.open && !t.cluster:
+		return ""
 	}
 	return t.after
 }

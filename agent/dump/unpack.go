@@ -123,6 +123,9 @@ func (g *gzipMembers) next() error {
 		return err
 	}
 	if first[0] != 0 {
+		if magic, _ := g.r.Peek(2); magic[0] != 0x1f || len(magic) > 1 && magic[1] != 0x8b {
+			return gzip.ErrHeader // whatever it is, no member was cut off
+		}
 		if err := g.member.Reset(g.r); err != nil {
 			return err
 		}
@@ -182,7 +185,7 @@ func brokenPacking(packing string, err error, at string) string {
 	case errors.Is(err, gzip.ErrChecksum) || errors.Is(err, zstd.ErrCRCMismatch):
 		return fmt.Sprintf("its %s checksum is wrong%s: the file was damaged after it was written", packing, where)
 	case errors.Is(err, gzip.ErrHeader) || errors.Is(err, zstd.ErrMagicMismatch):
-		return fmt.Sprintf("something that is not %s follows its end%s", packing, where)
+		return fmt.Sprintf("something that is not %s follows its end", packing)
 	}
 	return fmt.Sprintf("its %s stream is damaged%s: %v", packing, where, err)
 }

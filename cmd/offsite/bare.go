@@ -136,7 +136,7 @@ func (b *bare) openFrom(o *opened) (err error) {
 // identities are the secret keys in the file, or those of the kit.
 func (o *opened) identities(file string) ([]age.Identity, error) {
 	if file != "" {
-		return crypto.LoadIdentities(file, askPassphrase)
+		return loadIdentities(file)
 	}
 	if o.files == nil {
 		return nil, fmt.Errorf("--identity is needed: the file with the secret key; or --kit, the recovery kit (%s beside the configuration, unless it was moved off the host)", kitName)

@@ -55,7 +55,7 @@ func (r *restoring) choose(ctx context.Context) (*backup, error) {
 		}
 		for _, b := range found[:same] {
 			if err := r.manifest(ctx, b); err != nil {
-				return nil, fmt.Errorf("%w\nthis is the newest that was asked for; for an older one use --at, or its name, which `offsite list --json` has", err)
+				return nil, older(err)
 			}
 			if b.m.Health.State != dump.Suspect {
 				r.passedOver(passed)
@@ -69,6 +69,11 @@ func (r *restoring) choose(ctx context.Context) (*backup, error) {
 		r.say("WARNING: none of the %d dumps that were asked for is healthy", len(passed))
 	}
 	return passed[0], nil
+}
+
+// older is the error with what to do when the backup cannot be used.
+func older(err error) error {
+	return fmt.Errorf("%w\nthis is the newest that was asked for; for an older one use --at, or its name, which `offsite list --json` has", err)
 }
 
 // withoutFuture passes over what a clock that was ahead has left, unless it was asked for by its name or time: it would be the

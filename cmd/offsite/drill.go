@@ -19,7 +19,6 @@ import (
 	"offsite/agent/dump"
 	"offsite/agent/vault"
 	"offsite/configs"
-	"offsite/crypto"
 	"offsite/providers"
 )
 
@@ -244,7 +243,7 @@ func (d *drilling) identities(c configs.Drill) ([]age.Identity, error) {
 	if file == "" {
 		return nil, fmt.Errorf("a secret key is needed to open the backup: write identity_file in the drill, or use --identity")
 	}
-	return crypto.LoadIdentities(file, askPassphrase)
+	return loadIdentities(file)
 }
 
 // place is where the dump is restored to.

@@ -163,6 +163,23 @@ func (k *kitFiles) identities() ([]age.Identity, error) {
 	return crypto.ParseIdentities(k.identity, k.name, askPassphrase)
 }
 
+// loadIdentities reads the secret keys in a file; that a person gives the recovery kit for it is fine.
+func loadIdentities(file string) ([]age.Identity, error) {
+	ids, err := crypto.LoadIdentities(file, askPassphrase)
+	if err == nil {
+		return ids, nil
+	}
+	k, kitErr := openKit(file)
+	if kitErr != nil {
+		return nil, err
+	}
+	ids, kitErr = k.identities()
+	if kitErr = errors.Join(kitErr, k.Remove()); kitErr != nil || len(ids) == 0 {
+		return nil, errors.Join(err, kitErr)
+	}
+	return ids, nil
+}
+
 func (k *kitFiles) config() (*configs.Config, error) {
 	checks := configChecks()
 	checks.Root = filepath.Join(k.dir, kitCredentials)

@@ -114,6 +114,9 @@ func (r *restoring) run(ctx context.Context, std streams) error {
 	if err != nil && !strings.Contains(err.Error(), b.Object) {
 		err = fmt.Errorf("%s: %w", b.Object, err)
 	}
+	if errors.Is(err, vault.ErrIntegrity) && r.what == b.Series {
+		err = older(err)
+	}
 	if err != nil && r.streamed > 0 {
 		err = fmt.Errorf("%w\n%d bytes had gone to the output, which is not the whole dump", err, r.streamed)
 	}
