@@ -168,6 +168,9 @@ func save(tx *bolt.Tx, d *Dump) error {
 			return err
 		}
 	}
+	if err := tx.Bucket(bucketMet).Put(metKey(d), metValue(d)); err != nil {
+		return err
+	}
 	return put(tx.Bucket(bucketDumps), id, d)
 }
 

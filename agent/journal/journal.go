@@ -12,6 +12,7 @@
 //	targets   name -> Place, JSON: where the target was when the journal last knew
 //	verdicts  name -> bucket: object -> Verdict, JSON: what its manifest said when it was read
 //	doomed    name -> bucket: object -> nothing: backups whose removal has begun
+//	met       series, 0, taken, id -> found, size, health: the dumps in order, in short
 //	remote    name -> bucket: series, taken, file name -> object names, JSON: what lay there when it was surveyed
 //
 // The crash contract: every method that changes something has written it durably (fdatasync) when it returns, all of
@@ -50,6 +51,7 @@ var (
 	bucketTargets = []byte("targets")
 	bucketRemote  = []byte("remote")
 
+	bucketMet      = []byte("met")
 	bucketVerdicts = []byte("verdicts")
 	bucketDoomed   = []byte("doomed")
 
@@ -124,6 +126,11 @@ func SetAside(path string) (string, error) {
 func prepare(tx *bolt.Tx) error {
 	for _, name := range buckets {
 		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+			return err
+		}
+	}
+	if tx.Bucket(bucketMet) == nil {
+		if err := fillMet(tx); err != nil {
 			return err
 		}
 	}
