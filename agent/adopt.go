@@ -8,6 +8,7 @@ import (
 	"offsite/agent/dump"
 	"offsite/agent/journal"
 	"offsite/agent/retention"
+	"offsite/agent/vault"
 )
 
 // adoption decides which dumps of the past a target takes: with years of dumps in the directory at the first start, or
@@ -122,11 +123,20 @@ func (a *Agent) findAgain(path string) {
 }
 
 func candidate(d *journal.Dump) retention.Backup {
-	b := retention.Backup{Object: d.Object, Shape: dump.Shape(d.Name), Taken: d.Taken.Truncate(time.Second), Found: d.Found, Stored: d.File.Size, Suspect: d.Suspect}
+	b := retention.Backup{Object: d.Object, Dump: identityOf(d), Shape: dump.Shape(d.Name), Taken: d.Taken.Truncate(time.Second), Found: d.Found, Stored: d.File.Size, Suspect: d.Suspect}
 	if d.Health != nil && d.Health.State == dump.Suspect {
 		b.Suspect = d.Health.Reason
 	}
 	return b
+}
+
+// identityOf is the Identity of a dump that is to be a backup.
+func identityOf(d *journal.Dump) string {
+	name, err := vault.Parse(d.Object)
+	if err != nil {
+		return ""
+	}
+	return identity(name, journal.Verdict{Print: print(vault.Sum(d.Fingerprint))})
 }
 
 // decline records that the target does not get the dump, since its retention would remove it at once.

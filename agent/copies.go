@@ -18,7 +18,7 @@ type condition int
 
 const (
 	good    condition = iota
-	lacking           // it has none
+	lacking           // it has none, or none with a manifest
 	damaged           // its data or manifest is not what the host signed
 	unknown           // it could not be looked at, or somebody else signed it
 )
@@ -27,6 +27,7 @@ const (
 type copied struct {
 	*worker
 	condition
+	bare    bool            // lacking, but its data is there
 	problem error           // what is wrong; nil for good and lacking ones
 	m       *vault.Manifest // nil: none that is trusted
 	signed  []byte
@@ -45,7 +46,8 @@ func (a *Agent) copiesOf(ctx context.Context, s *stock, object string, level vau
 		if !listed {
 			continue
 		}
-		c := &copied{worker: w, condition: lacking}
+		_, bare := s.bare[w][object]
+		c := &copied{worker: w, condition: lacking, bare: bare}
 		all = append(all, c)
 		if _, there := on[object]; there {
 			group.Go(func() error { c.look(ctx, name, level); return nil })
@@ -114,13 +116,14 @@ func knows(c *copied) int {
 func sources(all []*copied) (from vault.Copies, whole []string) {
 	add := func(want condition) {
 		for _, c := range all {
-			if c.condition == want {
+			if c.condition == want && (want != lacking || c.bare) {
 				from.Vaults, from.Names = append(from.Vaults, c.vault), append(from.Names, c.target.Name)
 			}
 		}
 	}
 	add(good)
 	whole = slices.Clone(from.Names)
+	add(lacking) // data that lost its manifest may be whole all the same, which another one's proves
 	add(unknown)
 	add(damaged)
 	return from, whole

@@ -33,9 +33,24 @@ type history struct {
 	machines map[string]string
 	// dumps that are there, by identity.
 	dumps map[string]bool
+	// broken are the sizes that signed manifests give of data that is missing or damaged, by object.
+	broken map[string]int64
 }
 
-// identity tells a dump from every other one, whatever object it is in; empty: that is not known.
+// Identity tells the dump of a backup from every other one, whatever object it is in; empty: that is not known.
+func Identity(n vault.Name, m *vault.Manifest) string {
+	return identity(n, journal.Verdict{Print: print(m.Fingerprint)})
+}
+
+// print is the part of a fingerprint that is remembered; empty for none.
+func print(fingerprint vault.Sum) string {
+	if fingerprint == (vault.Sum{}) {
+		return ""
+	}
+	return hex.EncodeToString(fingerprint[:8])
+}
+
+// identity is Identity by what was remembered.
 func identity(n vault.Name, v journal.Verdict) string {
 	if v.Print == "" {
 		return ""
@@ -50,7 +65,7 @@ func (w *worker) history(ctx context.Context, series string) (*history, error) {
 	if series != "" {
 		entries = w.vault.ListSeries(ctx, w.agent.Host, series)
 	}
-	h := &history{series: map[string][]retention.Backup{}, machines: map[string]string{}, dumps: map[string]bool{}}
+	h := &history{series: map[string][]retention.Backup{}, machines: map[string]string{}, dumps: map[string]bool{}, broken: map[string]int64{}}
 	unread := map[string]vault.Entry{}
 	verdicts := map[string]journal.Verdict{}
 	some := make([]vault.Entry, 0, lookups)
@@ -107,7 +122,7 @@ func (w *worker) version(e vault.Entry) string { return e.Version + " " + w.agen
 
 // add judges the data by what the listing says of it now.
 func (h *history) add(e vault.Entry, v journal.Verdict) {
-	b := retention.Backup{Object: e.Object, Shape: dump.Shape(e.File), Taken: e.Taken, Found: v.Found, Stored: max(0, e.Stored), Modified: e.Modified, Suspect: v.Suspect, Unsound: v.Unsound, Locked: v.Locked}
+	b := retention.Backup{Object: e.Object, Dump: identity(e.Name, v), Shape: dump.Shape(e.File), Taken: e.Taken, Found: v.Found, Stored: max(0, e.Stored), Modified: e.Modified, Suspect: v.Suspect, Unsound: v.Unsound, Locked: v.Locked}
 	switch {
 	case v.Unsound != "":
 	case e.Stored < 0:
@@ -116,6 +131,9 @@ func (h *history) add(e vault.Entry, v journal.Verdict) {
 		b.Unsound = fmt.Sprintf("its data has %d bytes, its manifest says %d", e.Stored, v.Stored)
 	case v.Damage != "":
 		b.Unsound = "its data is damaged"
+	}
+	if v.Unsound == "" && b.Unsound != "" {
+		h.broken[e.Object] = v.Stored
 	}
 	if v.Machine != "" {
 		h.machines[e.Object] = v.Machine
@@ -165,7 +183,7 @@ func (w *worker) verdict(ctx context.Context, e vault.Entry) (journal.Verdict, e
 
 // verdictOf is what a manifest says of a backup. What has no verdict on its health yet takes no place either.
 func verdictOf(m *vault.Manifest, version string) journal.Verdict {
-	v := journal.Verdict{Version: version, Stored: m.Stored, Found: m.Found, Size: m.Size, Machine: m.Machine, Print: hex.EncodeToString(m.Fingerprint[:8]), Accepted: !m.Health.Accepted.IsZero()}
+	v := journal.Verdict{Version: version, Stored: m.Stored, Found: m.Found, Size: m.Size, Machine: m.Machine, Print: print(m.Fingerprint), Accepted: !m.Health.Accepted.IsZero()}
 	switch {
 	case m.Health.State == dump.Pending:
 		v.Suspect = "nobody has looked at it to its end yet"

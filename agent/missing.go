@@ -89,7 +89,7 @@ func (w *worker) unlisted(h *history) (gone map[string][]retention.Backup, repla
 			return
 		}
 		gone[name.Series] = append(gone[name.Series], retention.Backup{
-			Object: object, Shape: dump.Shape(name.File), Taken: name.Taken, Found: v.Found, Stored: v.Stored, Suspect: v.Suspect, Unsound: v.Unsound,
+			Object: object, Dump: identity(name, v), Shape: dump.Shape(name.File), Taken: name.Taken, Found: v.Found, Stored: v.Stored, Suspect: v.Suspect, Unsound: v.Unsound,
 		})
 	})
 	return gone, replaced, err

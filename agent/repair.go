@@ -59,7 +59,9 @@ func (a *Agent) Repair(ctx context.Context, o RepairOptions) ([]Repaired, error)
 	r := &repair{Agent: a, RepairOptions: o, stock: s}
 	wanted := map[*worker]map[string]bool{}
 	for w := range s.on {
-		wanted[w] = s.wanted(w)
+		if wanted[w] = s.wanted(w); s.coming[w] > 0 {
+			w.log.Info("backups are missing and taken to be on their way, since their dumps are less than a day old", "backups", s.coming[w])
+		}
 	}
 	for _, object := range s.objects() {
 		if stop := r.object(ctx, object, wanted); stop != nil {
@@ -134,7 +136,7 @@ func (a *Agent) mend(ctx context.Context, c, b *copied, all []*copied) (done str
 		return "", err
 	}
 	from, goodOnes := sources(all)
-	whole := c.condition == damaged && c.m == nil && c.vault.VerifyData(ctx, b.m, vault.Hash) == nil // the manifest alone is damaged
+	whole := c.m == nil && (c.condition == damaged || c.bare) && c.vault.VerifyData(ctx, b.m, vault.Hash) == nil // only the manifest is wanting
 	if c.condition == damaged {
 		if kept, err := c.vault.Preserve(ctx, name); err != nil || !kept {
 			c.log.Info("the target cannot keep the damaged object aside", "object", b.m.Object, "err", err)

@@ -191,6 +191,27 @@ func TestRepairFillsByPolicy(t *testing.T) {
 	}
 }
 
+// Data that has lost its manifest is whole all the same: it gets the manifest that another target has, and its blocks mend the
+// data that is damaged there.
+func TestRepairOfDataWithoutItsManifest(t *testing.T) {
+	h := newHost(t)
+	want := map[string][]byte{"a_20260101.sql": h.write("a_20260101.sql", 100_000)}
+	h.once()
+	os.Remove(filepath.Join(h.dumps, "a_20260101.sql"))
+	name := object(t, h.a, "a_20260101.sql")
+	h.a.Set(name+".manifest", nil)
+	h.b.Set(name, h.b.Objects()[name][:50_000])
+	got := h.repair(agent.RepairOptions{})
+	if r := got["a a_20260101.sql"]; r.Err != nil || !strings.Contains(r.Done, "its manifest is that of b") {
+		t.Errorf("%+v", r)
+	}
+	if r := got["b a_20260101.sql"]; r.Err != nil || !strings.Contains(r.Done, "copied from a") {
+		t.Errorf("%+v", r)
+	}
+	h.check(h.a, want)
+	h.check(h.b, want)
+}
+
 // What came within the day, after all that the target has, may be on its way.
 func TestRepairDoesNotRaceWithTheAgent(t *testing.T) {
 	h := newHost(t)

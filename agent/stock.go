@@ -14,13 +14,19 @@ import (
 type stock struct {
 	// on is each target's, by object; a target that could not be listed is not in it.
 	on map[*worker]map[string]retention.Backup
-	// series is that of each object.
+	// bare is the size of data that lies on a target without its manifest, by object.
+	bare map[*worker]map[string]int64
+	// broken is the size of data that some target should have and has not whole, by object.
+	broken map[string]int64
+	// series is that of each object that has a manifest somewhere.
 	series map[string]string
+	// coming counts what a target lacks and is taken to be on its way.
+	coming map[*worker]int
 }
 
 // takeStock lists one series, or all, on every target. What fails on one target is part of the error.
 func (a *Agent) takeStock(ctx context.Context, series string) (*stock, error) {
-	s := &stock{on: map[*worker]map[string]retention.Backup{}, series: map[string]string{}}
+	s := &stock{on: map[*worker]map[string]retention.Backup{}, bare: map[*worker]map[string]int64{}, broken: map[string]int64{}, series: map[string]string{}, coming: map[*worker]int{}}
 	var failed []error
 	for _, w := range a.workers {
 		h, err := w.history(ctx, series)
@@ -28,7 +34,11 @@ func (a *Agent) takeStock(ctx context.Context, series string) (*stock, error) {
 			failed = append(failed, fmt.Errorf("target %s: %w", w.target.Name, err))
 			continue
 		}
-		s.on[w] = map[string]retention.Backup{}
+		s.on[w], s.bare[w] = map[string]retention.Backup{}, map[string]int64{}
+		maps.Copy(s.broken, h.broken)
+		for _, e := range h.without {
+			s.bare[w][e.Object] = e.Stored
+		}
 		for name, backups := range h.series {
 			for _, b := range backups {
 				s.on[w][b.Object] = b
@@ -55,14 +65,37 @@ func (s *stock) wanted(w *worker) map[string]bool {
 			if other == w {
 				to = own
 			}
+			if other != w {
+				b = s.asWhole(b)
+			}
 			to[s.series[object]] = append(to[s.series[object]], b)
 		}
 	}
 	wanted := map[string]bool{}
+	s.coming[w] = 0
 	for series := range elsewhere {
-		for _, b := range retention.Lacking(w.agent.Now(), w.keeps(series), own[series], elsewhere[series]) {
+		lacking, coming := retention.Lacking(w.agent.Now(), w.keeps(series), own[series], elsewhere[series])
+		for _, b := range lacking {
 			wanted[b.Object] = true
+		}
+		for _, b := range coming {
+			if _, bare := s.bare[w][b.Object]; bare {
+				wanted[b.Object] = true // it has come, and its manifest is gone or late: a second one does no harm
+			} else {
+				s.coming[w]++
+			}
 		}
 	}
 	return wanted
+}
+
+// asWhole is a backup as it is if its data is whole on a target that lost the manifest.
+func (s *stock) asWhole(b retention.Backup) retention.Backup {
+	size, broken := s.broken[b.Object]
+	for _, bare := range s.bare {
+		if stored, there := bare[b.Object]; broken && there && stored == size {
+			b.Unsound = ""
+		}
+	}
+	return b
 }

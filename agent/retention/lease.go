@@ -56,6 +56,7 @@ func leasesOf(now time.Time, policy Policy, backups []Backup) map[string]time.Ti
 	if len(healthy) == 0 {
 		return leases
 	}
+	healthy, twins := distinct(healthy)
 	zone := policy.zone()
 	if !policy.Within.zero() {
 		for _, b := range healthy {
@@ -65,6 +66,11 @@ func leasesOf(now time.Time, policy Policy, backups []Backup) map[string]time.Ti
 	for i, r := range policy.calendar() {
 		for b, until := range r.leases(now.In(zone), zone, healthy, i == 0) {
 			extend(b, until)
+		}
+	}
+	for twin, first := range twins {
+		if until, has := leases[first]; has {
+			leases[twin] = until
 		}
 	}
 	return leases

@@ -69,6 +69,9 @@ type Backup struct {
 	// Shape tells files of a series apart that are not the same thing twice, such as a dump in two formats: the rules count for
 	// each shape by itself.
 	Shape string
+	// Dump tells which dump it is of; empty: that is not known. A target may hold one dump in two objects, after it had lost the
+	// first for a while: they count as one backup, and stay or go together.
+	Dump string
 	// Stored is the size of its data on the target, in bytes.
 	Stored int64
 	// Modified is when the target stored it, by the target's clock; the zero time: that is not known.
@@ -148,7 +151,13 @@ func plan(now time.Time, policy Policy, backups []Backup) *Plan {
 			healthy = append(healthy, b)
 		}
 	}
+	healthy, twins := distinct(healthy)
 	reasons := policy.keep(healthy)
+	for twin, first := range twins {
+		if len(reasons[first]) > 0 {
+			reasons[twin] = []string{"it is of the same dump as " + first}
+		}
+	}
 	plan := &Plan{}
 	for _, b := range all {
 		why, stays := verdict(now, b, reasons[b.Object], healthy)
@@ -166,6 +175,21 @@ func plan(now time.Time, policy Policy, backups []Backup) *Plan {
 	}
 	plan.Held = held(now, plan, all)
 	return plan
+}
+
+// distinct leaves one backup of each dump, the first; and says of each other one which that is.
+func distinct(backups []Backup) (first []Backup, twins map[string]string) {
+	of := map[string]string{}
+	twins = map[string]string{}
+	for _, b := range backups {
+		if there := of[b.Dump]; b.Dump != "" && there != "" {
+			twins[b.Object] = there
+			continue
+		}
+		of[b.Dump] = b.Object
+		first = append(first, b)
+	}
+	return first, twins
 }
 
 func newestFirst(backups []Backup) []Backup {

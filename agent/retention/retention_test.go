@@ -277,6 +277,83 @@ func TestLaws(t *testing.T) {
 	})
 }
 
+// A second object of a dump takes no place of its own and pushes nothing out: the plan for all others is the same without it, and it
+// shares the first one's fate.
+func TestTwinsAreOneBackup(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		all, policy := history(t), somePolicy(t)
+		now := at("2030-01-01")
+		with := slices.Clone(all)
+		twinOf := map[string]string{}
+		for i := range all {
+			if all[i].Dump = "dump of " + all[i].Object; rapid.IntRange(0, 3).Draw(t, "twins") == 0 && all[i].Suspect == "" && all[i].Unsound == "" {
+				twin := all[i]
+				twin.Object = rapid.SampledFrom([]string{"a", "z"}).Draw(t, "before or after") + twin.Object
+				twinOf[twin.Object] = all[i].Object
+				with = append(with, twin)
+			}
+			with[i] = all[i]
+		}
+		kept := func(backups []Backup) map[string]bool {
+			kept := map[string]bool{}
+			for _, d := range Make(now, policy, backups).Keep {
+				kept[d.Object] = true
+			}
+			return kept
+		}
+		want, got := kept(all), kept(with)
+		for _, b := range all {
+			if want[b.Object] != got[b.Object] {
+				t.Fatalf("%s: kept %v without twins, %v with them", b.Object, want[b.Object], got[b.Object])
+			}
+		}
+		for twin, first := range twinOf {
+			if got[twin] != got[first] {
+				t.Fatalf("%s: kept %v, its twin %v", first, got[first], got[twin])
+			}
+		}
+		leases := Leases(now, policy, with)
+		for twin, first := range twinOf {
+			if leases[twin] != leases[first] {
+				t.Fatalf("%s is leased until %v, its twin until %v", first, leases[first], leases[twin])
+			}
+		}
+	})
+}
+
+// What a target has in another object it does not lack, and of two objects of one dump elsewhere it lacks one.
+func TestLacking(t *testing.T) {
+	now := at("2026-03-10")
+	of := func(dump string, b Backup) Backup { b.Dump, b.Found = dump, b.Taken; return b }
+	for _, c := range []struct {
+		name            string
+		own, elsewhere  []Backup
+		lacking, coming string
+	}{
+		{"nothing there", nil, []Backup{of("a", backup("2026-03-01"))}, "2026-03-01", ""},
+		{"the same dump in another object", []Backup{of("a", backup("2026-03-01 00:00"))}, []Backup{of("a", backup("2026-03-01"))}, "", ""},
+		{"only an unsound one of it", []Backup{unsound(of("a", backup("2026-03-01 00:00")))}, []Backup{of("a", backup("2026-03-01"))}, "2026-03-01", ""},
+		{"two objects of one dump", nil, []Backup{of("a", backup("2026-03-01")), of("a", backup("2026-03-01 00:00"))}, "2026-03-01", ""},
+		{"dumps that nobody can tell apart", nil, []Backup{backup("2026-03-01"), backup("2026-03-02")}, "2026-03-02 2026-03-01", ""},
+		{"on its way", nil, []Backup{of("a", backup("2026-03-09 23:00"))}, "", "2026-03-09 23:00"},
+		{"what came before what it has is not on its way", []Backup{of("b", backup("2026-03-09 23:30"))}, []Backup{of("a", backup("2026-03-09 23:00"))}, "2026-03-09 23:00", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			names := func(all []Backup) string {
+				var names []string
+				for _, b := range all {
+					names = append(names, b.Object)
+				}
+				return strings.Join(names, " ")
+			}
+			lacking, coming := Lacking(now, Policy{Daily: 7}, c.own, c.elsewhere)
+			if names(lacking) != c.lacking || names(coming) != c.coming {
+				t.Errorf("lacks %q, want %q; coming %q, want %q", names(lacking), c.lacking, names(coming), c.coming)
+			}
+		})
+	}
+}
+
 // An older backup that turns up (another host's clock, a late upload) costs nothing newer but the oldest its grace.
 func TestAnOlderBackupCostsOnlyTheOldest(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -43,6 +43,7 @@ type verifying struct {
 	ids    []age.Identity
 	now    func() time.Time
 	seen   []seen // what each target holds whole
+	coming int    // counts what targets lack and is taken to be on its way
 }
 
 func verifyCommand(config *string, std streams) *cobra.Command {
@@ -155,8 +156,11 @@ func (s *seen) note(e vault.Entry, m *vault.Manifest) {
 	b := retention.Backup{Object: e.Object, Shape: dump.Shape(e.File), Taken: e.Taken, Stored: e.Stored}
 	if m == nil {
 		b.Unsound = "its manifest cannot be trusted"
-	} else if b.Found = m.Found; m.Health.State == dump.Suspect || m.Health.State == dump.Pending {
-		b.Suspect = m.Health.State
+	} else {
+		b.Found, b.Dump = m.Found, agent.Identity(e.Name, m)
+		if m.Health.State == dump.Suspect || m.Health.State == dump.Pending {
+			b.Suspect = m.Health.State
+		}
 	}
 	s.series[e.Series] = append(s.series[e.Series], b)
 }
@@ -179,7 +183,9 @@ func (v *verifying) missing() (all []verified) {
 			if here.target.Policy == nil || here.target.Retention == agent.Off {
 				continue // nobody here knows what it should have
 			}
-			for _, b := range retention.Lacking(v.now(), here.target.Policy(series), here.series[series], elsewhere[series]) {
+			lacking, coming := retention.Lacking(v.now(), here.target.Policy(series), here.series[series], elsewhere[series])
+			v.coming += len(coming)
+			for _, b := range lacking {
 				all = append(all, verified{here.target.Name, series, b.Taken, b.Object, "missing", "another target has it, and this one's policy would keep it"})
 			}
 		}
@@ -212,6 +218,9 @@ func (v *verifying) outcome(all []verified, failed []error, std streams) error {
 		count[o.Result]++
 	}
 	fmt.Fprintf(std.err, "%d ok, %d damaged, %d missing, %d could not be looked at (level %s)\n", count["ok"], count["damaged"], count["missing"], count["unknown"], v.level)
+	if v.coming > 0 {
+		fmt.Fprintf(std.err, "%d copies are missing and taken to be on their way, since their dumps are less than a day old\n", v.coming)
+	}
 	switch err := errors.Join(failed...); {
 	case count["damaged"]+count["missing"] > 0:
 		return errors.Join(fmt.Errorf("%w: %d backups are damaged, %d missing; `offsite repair` makes them whole", vault.ErrIntegrity, count["damaged"], count["missing"]), err)
