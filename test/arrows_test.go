@@ -41,8 +41,9 @@ var arrows = []struct {
 	to   []string
 }{
 	{"offsite/agent/drill", []string{"offsite/agent/dump"}},
+	{"offsite/agent/alarm", []string{"offsite/agent/status"}},
 	{"offsite/agent/", []string{"offsite/crypto", "offsite/providers"}},
-	{"offsite/agent", []string{"offsite/agent/watch", "offsite/agent/drill", "offsite/agent/dump", "offsite/agent/journal", "offsite/agent/limit", "offsite/agent/vault", "offsite/agent/retention", "offsite/crypto", "offsite/providers"}},
+	{"offsite/agent", []string{"offsite/agent/alarm", "offsite/agent/rhythm", "offsite/agent/status", "offsite/agent/watch", "offsite/agent/drill", "offsite/agent/dump", "offsite/agent/journal", "offsite/agent/limit", "offsite/agent/vault", "offsite/agent/retention", "offsite/crypto", "offsite/providers"}},
 	{"offsite/providers/s3", []string{"offsite/providers", "offsite/providers/multipart"}},
 	{"offsite/providers/minio", []string{"offsite/providers", "offsite/providers/multipart"}},
 	{"offsite/providers/dir", []string{"offsite/providers", "offsite/providers/files"}},
@@ -50,7 +51,10 @@ var arrows = []struct {
 	{"offsite/providers/targettest", []string{"offsite/providers", "offsite/test/servers"}},
 	{"offsite/providers/", []string{"offsite/providers"}},
 	{"offsite/configs", []string{"offsite/providers", "offsite/providers/dir", "offsite/providers/s3", "offsite/providers/minio", "offsite/providers/sftp"}},
-	{"offsite/cmd/offsite", []string{"offsite/agent", "offsite/agent/watch", "offsite/agent/drill", "offsite/agent/dump", "offsite/agent/journal", "offsite/agent/limit", "offsite/agent/vault", "offsite/agent/retention", "offsite/configs", "offsite/crypto",
+	{"offsite/cmd/offsite/metrics", []string{"offsite/agent/status"}},
+	{"offsite/cmd/offsite/notify", []string{"offsite/agent/alarm", "offsite/agent/status"}},
+	{"offsite/cmd/offsite/page", []string{"offsite/agent/status"}},
+	{"offsite/cmd/offsite", []string{"offsite/cmd/offsite/metrics", "offsite/cmd/offsite/notify", "offsite/cmd/offsite/page", "offsite/agent", "offsite/agent/alarm", "offsite/agent/status", "offsite/agent/watch", "offsite/agent/drill", "offsite/agent/dump", "offsite/agent/journal", "offsite/agent/limit", "offsite/agent/vault", "offsite/agent/retention", "offsite/configs", "offsite/crypto",
 		"offsite/providers", "offsite/providers/dir", "offsite/providers/s3", "offsite/providers/minio", "offsite/providers/sftp"}},
 	{"offsite/", nil},
 }
