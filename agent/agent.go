@@ -17,11 +17,13 @@ import (
 	"filippo.io/age"
 	"golang.org/x/sync/errgroup"
 
+	"offsite/agent/alarm"
 	"offsite/agent/drill"
 	"offsite/agent/dump"
 	"offsite/agent/journal"
 	"offsite/agent/limit"
 	"offsite/agent/retention"
+	"offsite/agent/status"
 	"offsite/agent/watch"
 	"offsite/crypto"
 	"offsite/providers"
@@ -56,6 +58,14 @@ type Options struct {
 	Health Health
 	// Drills are the drills that are to pass again and again, and when: it is told when one does not.
 	Drills map[string]drill.Schedule
+	// Expect says in how much time after the last dump of a series the next one must be there, if somebody has written that down (0: it may be
+	// silent); nil: nobody has. Expected are the names of series that must bring dumps though none was ever met.
+	Expect   func(series string) (within time.Duration, said bool)
+	Expected []string
+	// Ways are the ways out of alarms. Grace is how long a target may fail before that is told, and Repeat after how much time what lasts
+	// is told again; 0: an hour, and a day.
+	Ways          []alarm.Way
+	Grace, Repeat time.Duration
 	// Program is the version, for manifests.
 	Program string
 
@@ -114,7 +124,13 @@ type Agent struct {
 	suspects  suspects
 	named     bool        // the dumps were named by a person: no target declines them
 	unfound   atomic.Bool // files are to be found once more
-	unshipped []string    // files that discover could not take, and why
+	changed   bell        // rings when there is something new to show
+	underway  *underway
+	unsents   unsents
+	knowledge knowledge
+	alarms    alarms
+	began     time.Time // when it was made; zero: it is only to answer what was known
+	unshipped []string  // files that discover could not take, and why
 	lock      *stateLock
 }
 
@@ -130,17 +146,22 @@ func New(o Options) (*Agent, error) {
 			return nil, errors.Join(err, lock.release())
 		}
 	}
-	j, err := openJournal(filepath.Join(o.State, o.Journal), o.Log)
+	j, rebuilt, err := openJournal(filepath.Join(o.State, o.Journal), o.Log)
 	if err != nil {
 		lock.release()
 		return nil, err
 	}
-	a := &Agent{Options: o, journal: j, lock: lock, shipments: shipments{by: map[string]*shipment{}}, held: newHeld(), newest: newNewest(), exams: newExams(o.Health)}
+	a := &Agent{Options: o, journal: j, lock: lock, shipments: shipments{by: map[string]*shipment{}}, held: newHeld(), newest: newNewest(), exams: newExams(o.Health), began: o.Now().UTC()}
+	a.underway = newUnderway(o.Observer, o.Now, &a.changed)
+	if rebuilt {
+		a.event(status.Alarm{Key: "journal/rebuilt", Kind: status.KindJournal, Level: status.Warning, Text: "the journal could not be used: it was set aside, and is rebuilt from what the targets hold",
+			Remedy: "nothing is lost; if it happens again, look at the disk of the state directory"})
+	}
 	var dirs []watch.Dir
 	for _, s := range o.Sources {
 		dirs = append(dirs, s.Dir)
 	}
-	a.watcher = watch.New(dirs, watch.Options{Log: o.Log, Known: a.known})
+	a.watcher = watch.New(dirs, watch.Options{Log: o.Log, Known: a.known, Trouble: a.stuck})
 	if err := a.addWorkers(); err != nil {
 		a.Close()
 		return nil, err
@@ -149,17 +170,18 @@ func New(o Options) (*Agent, error) {
 }
 
 // openJournal opens the journal. One that cannot be used is set aside: the targets know what they hold, and dumps must go on.
-func openJournal(path string, log *slog.Logger) (*journal.Journal, error) {
-	j, err := journal.Open(path)
+func openJournal(path string, log *slog.Logger) (j *journal.Journal, rebuilt bool, err error) {
+	j, err = journal.Open(path)
 	if !errors.Is(err, journal.ErrUnusable) {
-		return j, err
+		return j, false, err
 	}
 	away, moveErr := journal.SetAside(path)
 	if moveErr != nil {
-		return nil, errors.Join(err, moveErr)
+		return nil, false, errors.Join(err, moveErr)
 	}
 	log.Error("the journal was set aside and is begun anew: what the targets hold is asked of them, what was under way begins again", "journal", away, "err", err)
-	return journal.Open(path)
+	j, err = journal.Open(path)
+	return j, true, err
 }
 
 // addWorkers makes a worker for each target, and gives it what the journal says it is owed.
@@ -262,13 +284,20 @@ func (a *Agent) Close() error {
 // Run ships until ctx ends, and then returns nil once everything it started has ended. A transfer that is cut off by
 // that goes on at the next start. Any other return is a fault that stops the agent.
 func (a *Agent) Run(ctx context.Context) error {
+	a.open(false)
+	err := ended(ctx, a.run(ctx))
+	a.close(ctx, err)
+	return err
+}
+
+func (a *Agent) run(ctx context.Context) error {
 	group, running := errgroup.WithContext(ctx)
 	found := make(chan watch.File, 256)
 	group.Go(func() error { return a.watcher.Run(running, sendTo(found)) })
 	group.Go(func() error { return a.discover(running, found) })
 	group.Go(func() error { return a.exams.run(running, a.judged) })
 	group.Go(func() error { return a.relieve(running) })
-	group.Go(func() error { return a.watchDrills(running) })
+	group.Go(func() error { return a.watchAlarms(running) })
 	for _, w := range a.workers {
 		group.Go(func() error {
 			// First look what is on the disk: a dump that was renamed while the agent was down is not gone.
@@ -282,15 +311,20 @@ func (a *Agent) Run(ctx context.Context) error {
 		group.Go(func() error { return w.tend(running) })
 		group.Go(func() error { return w.care(running) })
 	}
-	return ended(ctx, group.Wait())
+	return group.Wait()
 }
 
-// Once finds and ships what is due now, then returns. Each target gets a few tries for each dump.
+// Once finds and ships what is due now, tells what is wrong, and returns. Each target gets a few tries for each dump.
 func (a *Agent) Once(ctx context.Context) (Summary, error) {
+	a.open(true)
 	s, err := a.round(ctx)
 	if err == nil && a.unfound.Swap(false) {
-		return a.round(ctx)
+		s, err = a.round(ctx)
 	}
+	if err == nil {
+		err = a.tellAlarms(ctx)
+	}
+	a.close(ctx, nil)
 	return s, err
 }
 
@@ -380,7 +414,6 @@ func (a *Agent) tidyUp(ctx context.Context, s *Summary) error {
 		}
 		s.Targets[i].Damaged = w.damagedSeen()
 	}
-	a.tellDrills(a.Now())
 	return nil
 }
 

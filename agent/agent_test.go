@@ -21,6 +21,8 @@ import (
 	"go.uber.org/goleak"
 
 	"offsite/agent"
+	"offsite/agent/alarm"
+	"offsite/agent/drill"
 	"offsite/agent/dump"
 	"offsite/agent/retention"
 	"offsite/agent/vault"
@@ -52,6 +54,10 @@ type host struct {
 	journal  string
 	scrub    agent.Scrub
 	backfill bool
+	ways     []alarm.Way
+	expect   func(string) (time.Duration, bool)
+	expected []string
+	drills   map[string]drill.Schedule
 }
 
 func newHost(t *testing.T) *host {
@@ -101,7 +107,15 @@ func (h *host) start() *agent.Agent {
 	if h.onlyA {
 		targets = targets[:1]
 	}
-	a, err := agent.New(agent.Options{
+	a, err := agent.New(h.options(targets, log))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return a
+}
+
+func (h *host) options(targets []agent.Target, log io.Writer) agent.Options {
+	return agent.Options{
 		Host: "host", Machine: h.machine, Zone: time.UTC,
 		Sources:    []agent.Source{{Dir: watch.Dir{Path: h.dumps, Settle: 10 * time.Millisecond}, Rules: dump.Rules{Zone: time.UTC}}},
 		Recipients: []age.Recipient{h.identity.Recipient()}, RecipientNames: []string{h.identity.Recipient().String()},
@@ -109,11 +123,8 @@ func (h *host) start() *agent.Agent {
 		Targets: targets,
 		State:   h.state, Journal: h.journal, Afresh: h.journal != "journal.db", Memory: 1 << 20, BlockSize: h.block, Program: "test",
 		Now: h.now, Log: slog.New(slog.NewTextHandler(log, nil)), Observer: silent{},
-	})
-	if err != nil {
-		h.t.Fatal(err)
+		Ways: h.ways, Expect: h.expect, Expected: h.expected, Drills: h.drills,
 	}
-	return a
 }
 
 func (h *host) once() agent.Summary {

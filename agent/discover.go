@@ -73,6 +73,7 @@ func (a *Agent) add(ctx context.Context, files []watch.File) error {
 		}
 		if err != nil {
 			a.Log.Error("cannot ship this file", "dump", f.Path, "err", err)
+			a.stuck(f.Path, err.Error())
 			a.unshipped = append(a.unshipped, fmt.Sprintf("%s: %v", f.Path, err))
 			continue
 		}
@@ -103,8 +104,10 @@ func (a *Agent) enter(dumps []*journal.Dump) error {
 		if d.Suspect != "" {
 			a.Log.Warn("dump is suspect", "dump", d.Path, "reason", d.Suspect)
 		}
+		a.unsents.shipped(d.Path)
 		a.offer(d)
 	}
+	a.changed.ring()
 	return nil
 }
 

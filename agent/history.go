@@ -93,7 +93,7 @@ func (w *worker) history(ctx context.Context, series string) (*history, error) {
 	for _, object := range slices.Sorted(maps.Keys(verdicts)) {
 		h.add(unread[object], verdicts[object])
 	}
-	w.disown(h)
+	w.disown(h, series == "")
 	return h, w.agent.journal.SetVerdicts(w.target.Name, verdicts)
 }
 
@@ -144,6 +144,19 @@ func (h *history) add(e vault.Entry, v journal.Verdict) {
 	h.series[e.Series] = append(h.series[e.Series], b)
 }
 
+// troubles are what the listing says is not as its manifest has it, by object.
+func (h *history) troubles() map[string]string {
+	all := map[string]string{}
+	for _, backups := range h.series {
+		for _, b := range backups {
+			if _, broken := h.broken[b.Object]; broken {
+				all[b.Object] = b.Unsound
+			}
+		}
+	}
+	return all
+}
+
 // judge reads manifests, several at once.
 func (w *worker) judge(ctx context.Context, entries iter.Seq[vault.Entry], verdicts map[string]journal.Verdict) error {
 	group, ctx := errgroup.WithContext(ctx)
@@ -167,12 +180,15 @@ func (w *worker) judge(ctx context.Context, entries iter.Seq[vault.Entry], verdi
 	return group.Wait()
 }
 
+// unsoundStranger is the journal.Verdict.Unsound of what somebody else has signed.
+const unsoundStranger = "signed by a key that is not trusted here"
+
 // verdict reads one manifest. That it is damaged or of a stranger is a verdict, not an error.
 func (w *worker) verdict(ctx context.Context, e vault.Entry) (journal.Verdict, error) {
 	m, _, err := w.vault.Manifest(ctx, e.Name)
 	switch {
 	case errors.Is(err, vault.ErrUntrusted):
-		return journal.Verdict{Version: w.version(e), Unsound: "signed by a key that is not trusted here"}, nil
+		return journal.Verdict{Version: w.version(e), Unsound: unsoundStranger}, nil
 	case errors.Is(err, vault.ErrIntegrity):
 		return journal.Verdict{Version: w.version(e), Unsound: "its manifest is damaged or forged"}, nil
 	case err != nil:

@@ -16,8 +16,8 @@ func (a *Agent) machine() string {
 
 // disown marks the backups that a copy of this host made: another machine with its name and keys, a cloned server, that has gone
 // on writing since this one began. They take no place and are never removed: else each would push the other's dumps out. A
-// machine that wrote nothing more since this one's first is this host's past: it has moved.
-func (w *worker) disown(h *history) {
+// machine that wrote nothing more since this one's first is this host's past: it has moved. whole says that h is all that the target has.
+func (w *worker) disown(h *history, whole bool) {
 	own := w.agent.machine()
 	if own == "" {
 		return
@@ -42,6 +42,9 @@ func (w *worker) disown(h *history) {
 				others++
 			}
 		}
+	}
+	if whole {
+		w.tally.foundStrangers(others)
 	}
 	if others > 0 && w.toldHeld("machine", "copy") {
 		w.log.Error("another machine writes backups under this host's name, with its keys: give the copy a host name and a signing key of its own", "backups", others)

@@ -12,8 +12,11 @@ import (
 	"offsite/agent/vault"
 )
 
+// troubleGone is the journal.Verdict.Trouble of what was deleted by somebody else.
+const troubleGone = "gone"
+
 // miss looks for backups that the target is known to have had and has no more, though no retention would have removed them:
-// somebody deleted them, or the disk was replaced. That is an alarm; and what still lies on this host is shipped again, if
+// somebody deleted them, or the disk was replaced. That is an alarm, as is what the listing says is not whole; and what still lies on this host is shipped again, if
 // this host is the one that prunes there.
 func (w *worker) miss(ctx context.Context, h *history) error {
 	gone, replaced, err := w.unlisted(h)
@@ -32,6 +35,7 @@ func (w *worker) miss(ctx context.Context, h *history) error {
 	w.mu.Lock()
 	w.result.Gone = 0
 	w.mu.Unlock()
+	troubles := h.troubles()
 	for series, backups := range gone {
 		all := append(backups[:len(backups):len(backups)], h.series[series]...)
 		missed := map[string]bool{}
@@ -39,12 +43,15 @@ func (w *worker) miss(ctx context.Context, h *history) error {
 			missed[d.Object] = d.Unsound == ""
 		}
 		for _, b := range backups {
+			if missed[b.Object] {
+				troubles[b.Object] = troubleGone
+			}
 			if err := w.missing(b, missed[b.Object]); err != nil {
 				return err
 			}
 		}
 	}
-	return nil
+	return w.agent.journal.SetTroubles(w.target.Name, troubles)
 }
 
 // gone counts what miss found last.

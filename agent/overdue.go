@@ -1,58 +1,100 @@
 package agent
 
 import (
-	"context"
+	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"offsite/agent/drill"
+	"offsite/agent/status"
 )
 
-// watchDrills tells once a day which drills have failed, or have not passed for too long: somebody's timer may be broken. The drills
-// themselves are another process, which has a key that opens the backups.
-func (a *Agent) watchDrills(ctx context.Context) error {
-	began := a.Now()
-	for {
-		a.tellDrills(began)
-		if err := sleep(ctx, daily, nil); err != nil {
-			return err
-		}
-	}
-}
-
-// tellDrills is one look. A drill that has never been run is overdue when it could have been since began.
-func (a *Agent) tellDrills(began time.Time) {
+// drillStatus is what is known of the drills that are to be run again and again, by their names and series. The drills themselves are
+// another process, which has a key that opens the backups, and somebody's timer: that may be broken.
+func (a *Agent) drillStatus() ([]status.Drill, error) {
 	if len(a.Drills) == 0 {
-		return
+		return nil, nil
 	}
-	all, err := drill.ReadBook(a.State)
+	book, err := drill.ReadBook(a.State)
 	if err != nil {
-		a.Log.Error("nobody knows how the drills went", "err", err)
-		return
+		return nil, err
 	}
-	now := a.Now().In(a.Zone)
-	for name, schedule := range a.Drills {
-		overdue := func(done time.Time) bool {
-			wait := schedule.Next(done.In(a.Zone)).Sub(done)
-			return now.Sub(done) > wait+wait/10+daily
-		}
-		if len(all[name]) == 0 {
-			if overdue(began) {
-				a.Log.Error("a drill is overdue: it was never run; `offsite drill --due` is to be called once a day", "drill", name)
-			}
-			continue
-		}
+	var all []status.Drill
+	for _, name := range slices.Sorted(maps.Keys(a.Drills)) {
 		bySeries := map[string][]drill.Record{}
-		for _, r := range all[name] {
+		for _, r := range book[name] {
 			bySeries[r.Series] = append(bySeries[r.Series], r)
 		}
-		for series, records := range bySeries {
-			last, passed := records[len(records)-1], drill.LastPassed(records)
-			switch {
-			case !last.Passed():
-				a.Log.Error("the last drill has failed: the backup could not be restored", "drill", name, "series", series, "target", last.Target, "object", last.Object, "at", last.Began, "reason", last.Reason)
-			case overdue(passed.Began):
-				a.Log.Error("a drill is overdue; `offsite drill --due` is to be called once a day", "drill", name, "series", series, "last_passed", passed.Began)
-			}
+		if len(bySeries) == 0 {
+			bySeries[""] = nil
+		}
+		for _, series := range slices.Sorted(maps.Keys(bySeries)) {
+			all = append(all, a.oneDrill(name, series, bySeries[series]))
 		}
 	}
+	return all, nil
 }
+
+// oneDrill is a drill of one series. One that was never run is due since the agent was started.
+func (a *Agent) oneDrill(name, series string, records []drill.Record) status.Drill {
+	schedule := a.Drills[name]
+	s := status.Drill{Name: name, Series: series, Level: status.OK, Trend: []status.Run{}}
+	for _, r := range records[max(0, len(records)-shownRuns):] {
+		s.Trend = append(s.Trend, status.Run{
+			Target: r.Target, Dump: r.Name, Taken: r.Taken.UTC(), Began: r.Began.UTC(), Took: r.Took, Bytes: r.Bytes, Rows: r.Rows, Passed: r.Passed(), Reason: r.Reason,
+		})
+	}
+	since := a.began
+	if n := len(s.Trend); n > 0 {
+		s.Last = &s.Trend[n-1]
+		since = s.Last.Began
+	}
+	if passed := drill.LastPassed(records); passed != nil {
+		s.Passed, since = passed.Began.UTC(), passed.Began
+	}
+	if schedule == nil || since.IsZero() {
+		return s
+	}
+	s.Due = schedule.Next(since.In(a.Zone)).UTC()
+	wait := s.Due.Sub(since)
+	s.Overdue = a.Now().Sub(since) > wait+wait/10+daily
+	return s
+}
+
+// shownRuns is how many runs of a drill are shown.
+const shownRuns = 15
+
+// drillTroubles sets the levels of drills, and gives what is wrong with them.
+func drillTroubles(all []status.Drill) (troubles []status.Alarm) {
+	for i := range all {
+		d := &all[i]
+		of := fmt.Sprintf("drill %s", d.Name)
+		if d.Series != "" && d.Series != d.Name {
+			of += " of series " + d.Series
+		}
+		alarm := status.Alarm{Key: "drill/" + d.Name + "/" + d.Series, Kind: status.KindDrill, Series: d.Series}
+		switch {
+		case d.Last != nil && !d.Last.Passed:
+			alarm.Level, alarm.Since = status.Problem, d.Last.Began
+			alarm.Text = fmt.Sprintf("%s has failed: %s of %s could not be restored from %s: %s", of, d.Last.Dump, stampText(d.Last.Taken), d.Last.Target, d.Last.Reason)
+			alarm.Remedy = "look at the reason; `offsite drill " + d.Name + "` runs it again"
+		case d.Overdue && d.Last == nil:
+			alarm.Level, alarm.Since = status.Warning, d.Due
+			alarm.Text = of + " was never run"
+			alarm.Remedy = "`offsite drill --due` is to be called once a day, by a timer or cron"
+		case d.Overdue:
+			alarm.Level, alarm.Since = status.Warning, d.Due
+			alarm.Text = fmt.Sprintf("%s is overdue: it passed last at %s", of, stampText(d.Passed))
+			alarm.Remedy = "`offsite drill --due` is to be called once a day, by a timer or cron"
+		default:
+			continue
+		}
+		d.Level = alarm.Level
+		troubles = append(troubles, alarm)
+	}
+	return troubles
+}
+
+// stampText is an instant as people and programs read it.
+func stampText(t time.Time) string { return t.UTC().Format(time.RFC3339) }

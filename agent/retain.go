@@ -220,6 +220,7 @@ func (w *worker) apply(ctx context.Context, p SeriesPlan) error {
 	}
 	removed, err := w.carry(ctx, p)
 	if removed > 0 {
+		w.tally.removed(removed)
 		log.Info("retention removed", "removed", removed)
 	}
 	return err

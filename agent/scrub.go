@@ -164,6 +164,7 @@ func (w *worker) compare(ctx context.Context, object string) error {
 		for i := 0; i < providers.Blocks(src) && err == nil; i++ {
 			var b *providers.Block
 			if b, err = src.Block(ctx, i); err == nil {
+				w.tally.compared(b.Body.Size())
 				b.Release()
 			}
 		}

@@ -35,9 +35,10 @@ func (w *worker) ship(ctx context.Context, d *journal.Dump) error {
 	}
 	defer w.agent.leave(s)
 
-	w.agent.Observer.Started(w.target.Name, d.Name, s.sealing.Size())
+	w.agent.underway.in(w.target.Name, d.Name, d.Series)
+	w.agent.underway.Started(w.target.Name, d.Name, s.sealing.Size())
 	err = w.deliver(ctx, s)
-	w.agent.Observer.Ended(w.target.Name, d.Name, err)
+	w.agent.underway.Ended(w.target.Name, d.Name, err)
 	return err
 }
 
@@ -72,6 +73,7 @@ func (w *worker) deliver(ctx context.Context, s *shipment) error {
 		return err
 	}
 	took := w.agent.Now().Sub(begin)
+	w.tally.deliveredDump(w.agent.Now(), took)
 	w.log.Info("delivered", "dump", s.dump.Path, "object", s.name.String(), "bytes", s.sealing.Size(), "sent", sent, "took", took.Round(time.Millisecond))
 	return nil
 }
@@ -113,9 +115,10 @@ func (w *worker) put(ctx context.Context, s *shipment, again bool) (int64, error
 		w.log.Info("was begun before: sends what the target lacks", "dump", s.dump.Path, "object", s.name.String())
 	}
 	var sent atomic.Int64
-	src := &source{shipment: s, had: func(n int64) { w.agent.Observer.Had(w.target.Name, s.dump.Name, n) }, share: w.share, limiter: w.limiter, sent: func(n int64) {
+	src := &source{shipment: s, had: func(n int64) { w.agent.underway.Had(w.target.Name, s.dump.Name, n) }, share: w.share, limiter: w.limiter, sent: func(n int64) {
 		sent.Add(n)
-		w.agent.Observer.Sent(w.target.Name, s.dump.Name, n)
+		w.tally.sent(n)
+		w.agent.underway.Sent(w.target.Name, s.dump.Name, n)
 	}}
 	locked, err := w.firstLock(ctx, s.name.Series, s.name.Taken)
 	if err != nil {
@@ -218,6 +221,7 @@ func (a *Agent) lose(ctx context.Context, d *journal.Dump, cause error) error {
 	}
 	a.held.drop(d.ID)
 	a.Log.Error("dump was lost before all targets had it", "dump", d.Path, "targets", lacking, "err", cause)
+	a.missed(d, lacking, cause)
 	for _, w := range a.workers {
 		w.mu.Lock()
 		if now.Targets[w.target.Name].State == journal.Lost {

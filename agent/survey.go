@@ -3,11 +3,13 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"time"
 
 	"offsite/agent/journal"
+	"offsite/agent/status"
 	"offsite/agent/vault"
 )
 
@@ -20,6 +22,7 @@ func (w *worker) surveyed(ctx context.Context, tries int) error {
 			return err
 		}
 		if err = w.survey(ctx); err == nil {
+			w.tally.succeeded()
 			continue
 		}
 		if ctx.Err() != nil {
@@ -27,6 +30,7 @@ func (w *worker) surveyed(ctx context.Context, tries int) error {
 		}
 		pause, level := w.pause(err)
 		w.log.Log(ctx, level, "cannot see what the target holds", "err", err, "retry_in", pause.Round(time.Second))
+		w.tally.failed(w.agent.Now(), err)
 		w.mu.Lock()
 		w.result.Err = err
 		w.mu.Unlock()
@@ -57,6 +61,11 @@ func (w *worker) survey(ctx context.Context) error {
 	}
 	if len(found) > 0 {
 		w.log.Info("the target holds backups that the journal did not know", "dumps", len(found))
+		w.agent.event(status.Alarm{
+			Key: "journal/" + w.target.Name, Kind: status.KindJournal, Level: status.Warning, Target: w.target.Name,
+			Text:   fmt.Sprintf("%s held %s of this host that its journal did not know: the state was lost, or the host or the target is a new one; the journal has learnt them", w.target.Name, plural(len(found), "dump")),
+			Remedy: "nothing is lost; if the state was not meant to go, look at its disk",
+		})
 	}
 	return w.agent.journal.Survey(w.target.Name, w.target.Location, w.agent.Now(), found)
 }

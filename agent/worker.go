@@ -44,6 +44,7 @@ type worker struct {
 	failures   int             // in a row
 	begun      map[string]bool // dumps of which the target may have something already
 	result     Result
+	tally      *tally
 	heldFor    map[string]string // series whose retention is held, and why
 	denied     map[string]bool   // backups that the target does not let go
 	spoilt     map[string]bool   // backups that are damaged, of which repair makes others
@@ -62,7 +63,7 @@ func newWorker(a *Agent, t Target, s *share) *worker {
 		agent: a, target: t, vault: vault.New(t.Target, a.Trusted), share: s, limiter: limit.New(t.Limit, a.Now),
 		queue: newQueue(), backoff: b, news: make(chan struct{}, 1),
 		begun: map[string]bool{}, spoilt: map[string]bool{}, heldFor: map[string]string{}, denied: map[string]bool{}, delivered: map[string]bool{},
-		log: a.Log.With("target", t.Name), result: Result{Target: t.Name},
+		log: a.Log.With("target", t.Name), result: Result{Target: t.Name}, tally: newTally(&a.changed),
 	}
 }
 
@@ -112,6 +113,7 @@ func (w *worker) attempt(ctx context.Context, id string, tries int) error {
 	switch {
 	case err == nil:
 		w.succeeded()
+		w.agent.unsents.shipped(d.Path)
 		w.queue.done(id)
 		return w.judgedMeanwhile(id)
 	case d.Targets[w.target.Name].State == journal.Lost: // no delivery waits for the tidying
@@ -167,12 +169,14 @@ func (w *worker) succeeded() {
 	defer w.mu.Unlock()
 	w.failures = 0
 	w.backoff.Reset()
+	w.tally.succeeded()
 }
 
 // targetFailed makes the whole queue wait: what failed for one dump will fail for the next one too.
 func (w *worker) targetFailed(ctx context.Context, d *journal.Dump, err error, tries int) error {
 	pause, level := w.pause(err)
 	w.log.Log(ctx, level, "cannot deliver", "dump", d.Path, "err", err, "retry_in", pause.Round(time.Second))
+	w.tally.failed(w.agent.Now(), err)
 	w.mu.Lock()
 	w.failures++
 	w.result.Err = err
@@ -203,6 +207,8 @@ func isPermanent(err error) bool {
 // dumpFailed: the trouble is with the file on this host, and other dumps need not wait for it.
 func (w *worker) dumpFailed(d *journal.Dump, err error, tries int) {
 	w.log.Error("cannot ship the dump: the trouble is on this host", "dump", d.Path, "err", err)
+	w.tally.miscarried(err)
+	w.agent.stuck(d.Path, err.Error())
 	w.mu.Lock()
 	w.result.Err = err
 	if tries > 0 {

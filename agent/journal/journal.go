@@ -2,7 +2,7 @@
 //
 // It is a bbolt file, mode 0600, with these buckets:
 //
-//	meta      "version": the version of this layout
+//	meta      "version": the version of this layout; "run" -> Run, JSON
 //	dumps     id of the dump's sealing, 8 hex digits -> Dump, JSON
 //	digests   id -> bucket: block number, 8 bytes big-endian -> 64 bytes, crypto.Digest
 //	files     device, inode, size, mtime, 32 bytes -> id of the newest dump with them, and 16 bytes
@@ -162,6 +162,37 @@ func (j *Journal) Close() error {
 	}
 	markClosed(j.path)
 	return nil
+}
+
+// Run is when an agent used the journal last.
+type Run struct {
+	// First is when the first one began.
+	First time.Time `json:"first"`
+	Began time.Time `json:"began"`
+	// Ended is when it stopped; zero: it has not, or it was killed.
+	Ended time.Time `json:"ended,omitzero"`
+	// Once says that it was to ship what was due, and then to stop.
+	Once bool `json:"once,omitempty"`
+}
+
+// LastRun is the last one; the zero Run: there was none.
+func (j *Journal) LastRun() (r Run, err error) {
+	err = j.db.View(func(tx *bolt.Tx) error {
+		_, err := get(tx.Bucket(bucketMeta), []byte("run"), &r)
+		return err
+	})
+	return r, err
+}
+
+// SetRun records a run, when it begins and when it ends.
+func (j *Journal) SetRun(r Run) error {
+	return j.db.Update(func(tx *bolt.Tx) error { return put(tx.Bucket(bucketMeta), []byte("run"), r) })
+}
+
+// Revision is another number after each change.
+func (j *Journal) Revision() (n int) {
+	j.db.View(func(tx *bolt.Tx) error { n = tx.ID(); return nil })
+	return n
 }
 
 // File is what the system says of a file, as far as it tells one version of a dump from another.

@@ -29,6 +29,8 @@ type Verdict struct {
 	// Unsound says why the backup cannot be counted on, and Suspect why its dump is suspect; empty if nothing is wrong.
 	Unsound string `json:"unsound,omitempty"`
 	Suspect string `json:"suspect,omitempty"`
+	// Trouble is what the last look at all of the target found wrong with it, such as that it is gone; empty: nothing.
+	Trouble string `json:"trouble,omitempty"`
 	// Locked is until when the target is known not to let the backup go.
 	Locked time.Time `json:"locked,omitzero"`
 	Proof
@@ -56,6 +58,33 @@ func (j *Journal) SetProof(target, object string, p Proof) error {
 		v.Proof = p
 		return put(b, []byte(object), v)
 	})
+}
+
+// SetTroubles records what a look at all of a target found wrong, by object, and forgets what an earlier one did. It writes only if
+// something has changed.
+func (j *Journal) SetTroubles(target string, troubles map[string]string) error {
+	changed := map[string]Verdict{}
+	err := j.db.View(func(tx *bolt.Tx) error {
+		b := tx.Bucket(bucketVerdicts).Bucket([]byte(target))
+		if b == nil {
+			return nil
+		}
+		return b.ForEach(func(object, text []byte) error {
+			var v Verdict
+			if err := json.Unmarshal(text, &v); err != nil {
+				return fmt.Errorf("journal entry %q is damaged: %w", object, err)
+			}
+			if now := troubles[string(object)]; now != v.Trouble {
+				v.Trouble = now
+				changed[string(object)] = v
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return err
+	}
+	return j.SetVerdicts(target, changed)
 }
 
 // Verdicts are what is known of backups on a target, in their order; nil where nothing is.

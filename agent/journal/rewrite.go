@@ -125,6 +125,9 @@ func copyAll(old *bolt.DB, path string, size int64) (err error) {
 		return guarded(func() error {
 			return old.View(func(from *bolt.Tx) error {
 				return from.ForEach(func(name []byte, b *bolt.Bucket) error {
+					if string(name) == string(bucketMet) {
+						return nil // an index, which Open makes anew
+					}
 					copied, err := to.CreateBucket(name)
 					if err != nil {
 						return err

@@ -68,6 +68,7 @@ func (w *Watcher) scanAll(entered func(path string)) error {
 	for i, d := range w.dirs {
 		if err := w.scanDir(i, d.Path, entered, present); err != nil {
 			errs = append(errs, fmt.Errorf("watched directory %s: %w", d.Path, err))
+			w.opts.Trouble(d.Path, fmt.Sprintf("the watched directory cannot be read: %v", err))
 		}
 	}
 	if errs == nil {

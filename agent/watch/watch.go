@@ -66,6 +66,8 @@ type Options struct {
 	Rescan time.Duration
 	// Known says that the caller has this version of the file already: it is not given out.
 	Known func(path string, id FileID) bool
+	// Trouble is called each time that something is found that cannot be shipped, or a directory that cannot be read.
+	Trouble func(path, why string)
 }
 
 // Out is given each finished version of a file once, never concurrently. An error of it ends the watcher.
@@ -100,6 +102,9 @@ type given struct {
 func New(dirs []Dir, opts Options) *Watcher {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	if opts.Trouble == nil {
+		opts.Trouble = func(string, string) {}
 	}
 	w := &Watcher{
 		opts: opts, log: opts.Log, ready: make(chan struct{}), again: map[string]bool{}, wake: make(chan struct{}, 1),
@@ -201,6 +206,7 @@ func (w *Watcher) trouble(path, why string, err error) {
 	}
 	w.once(why+path, w.log.Error, "this cannot be shipped", "path", path, "reason", why)
 	w.troubles[path] = why
+	w.opts.Trouble(path, why)
 }
 
 func isRegular(mode fs.FileMode) bool { return mode&fs.ModeType == 0 }

@@ -1,0 +1,191 @@
+package agent
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"offsite/agent/alarm"
+	"offsite/agent/status"
+)
+
+const (
+	// looks is how often the agent looks whether something is wrong.
+	looks = 30 * time.Second
+	// sendFor is how long a way out may take.
+	sendFor = time.Minute
+	// eventFor is how long a single event counts as an alarm.
+	eventFor = daily
+)
+
+// alarms are what was told of troubles, as long as the agent runs.
+type alarms struct {
+	mu     sync.Mutex
+	book   *alarm.Book
+	events []status.Alarm // that came before there was a book
+}
+
+// watchAlarms tells what is wrong by all ways out, until ctx ends.
+func (a *Agent) watchAlarms(ctx context.Context) error {
+	for {
+		if err := a.tellAlarms(ctx); err != nil {
+			return err
+		}
+		if err := sleep(ctx, looks, nil); err != nil {
+			return err
+		}
+	}
+}
+
+// openAlarms opens the book of alarms.
+func (a *Agent) openAlarms() {
+	book, err := alarm.Open(a.State, cmp.Or(a.Repeat, daily))
+	if err != nil {
+		a.Log.Error("alarms", "err", err)
+	}
+	a.alarms.mu.Lock()
+	defer a.alarms.mu.Unlock()
+	a.alarms.book = book
+	for _, e := range a.alarms.events {
+		book.Event(a.Now(), e, eventFor)
+	}
+	a.alarms.events = nil
+}
+
+// event is told once.
+func (a *Agent) event(e status.Alarm) {
+	a.alarms.mu.Lock()
+	defer a.alarms.mu.Unlock()
+	if a.alarms.book == nil {
+		a.alarms.events = append(a.alarms.events, e)
+		return
+	}
+	a.alarms.book.Event(a.Now(), e, eventFor)
+}
+
+// tellAlarms looks once, and tells what is due by each way. That a way fails is no error.
+func (a *Agent) tellAlarms(ctx context.Context) error {
+	f, err := a.know()
+	if err != nil {
+		return err
+	}
+	h, unknown := a.report(f)
+	a.alarms.mu.Lock()
+	a.update(h, f, unknown)
+	due := map[alarm.Way][]alarm.Notice{}
+	for _, w := range a.Ways {
+		if notices := a.alarms.book.Due(h.At, w.Name()); len(notices) > 0 {
+			due[w] = notices
+		}
+	}
+	a.alarms.mu.Unlock()
+	a.send(ctx, h.At, due)
+	a.alarms.mu.Lock()
+	defer a.alarms.mu.Unlock()
+	if err := a.alarms.book.Save(a.wayNames()); err != nil {
+		a.Log.Error("cannot write down which alarms were told: they may be told again", "err", err)
+	}
+	return ctx.Err()
+}
+
+// update brings the book to what is wrong now. The caller holds the lock.
+func (a *Agent) update(h *status.Host, f *facts, unknown error) {
+	book := a.alarms.book
+	before := map[string]bool{}
+	for _, l := range book.Lasting() {
+		before[l.Key] = true
+	}
+	troubles := a.troubles(h, f, unknown, func(key string) bool { return before[key] })
+	for _, w := range book.Ways(a.wayNames()) {
+		if !w.Failing.IsZero() {
+			troubles = append(troubles, status.Alarm{
+				Key: "way/" + w.Name, Kind: status.KindWay, Level: status.Warning, Since: w.Failing, Text: fmt.Sprintf("alarms cannot be told by %s: %s", w.Name, w.Error),
+				Remedy: "`offsite alarm test " + w.Name + "` tries it",
+			})
+		}
+	}
+	book.Update(h.At, troubles)
+	a.logAlarms(before, book.Lasting())
+}
+
+// logAlarms says what has begun and what is over: the log is a way out, too.
+func (a *Agent) logAlarms(before map[string]bool, now []status.Alarm) {
+	there := map[string]bool{}
+	for _, l := range now {
+		there[l.Key] = true
+		if !before[l.Key] {
+			log := a.Log.Warn
+			if l.Level == status.Problem {
+				log = a.Log.Error
+			}
+			log("alarm", "key", l.Key, "text", l.Text, "remedy", l.Remedy)
+			a.changed.ring()
+		}
+	}
+	for key := range before {
+		if !there[key] {
+			a.Log.Info("alarm is over", "key", key)
+			a.changed.ring()
+		}
+	}
+}
+
+// send tells by all ways at once, so that one that hangs holds up no other for long.
+func (a *Agent) send(ctx context.Context, now time.Time, due map[alarm.Way][]alarm.Notice) {
+	group := new(errgroup.Group)
+	for way, notices := range due {
+		group.Go(func() error {
+			sending, cancel := context.WithTimeout(ctx, sendFor)
+			defer cancel()
+			err := way.Send(sending, alarm.Message{Host: a.Host, At: now, Notices: notices})
+			if err != nil && ctx.Err() != nil {
+				return nil // stopped: it is told by the next run
+			}
+			if err != nil {
+				a.Log.Error("cannot tell of alarms", "way", way.Name(), "err", err)
+			}
+			a.alarms.mu.Lock()
+			defer a.alarms.mu.Unlock()
+			a.alarms.book.Done(a.Now(), way.Name(), notices, err)
+			return nil
+		})
+	}
+	group.Wait()
+}
+
+func (a *Agent) wayNames() (names []string) {
+	for _, w := range a.Ways {
+		names = append(names, w.Name())
+	}
+	return names
+}
+
+// alarmed writes the alarms into a report: what the book has, or, if nobody has told anything yet, what is wrong now.
+func (a *Agent) alarmed(h *status.Host, f *facts, unknown error) {
+	a.alarms.mu.Lock()
+	defer a.alarms.mu.Unlock()
+	if a.alarms.book == nil || !h.Running {
+		book, _ := alarm.Open(a.State, daily) // for Since; that it cannot be read is told by the agent
+		before := map[string]bool{}
+		for _, l := range book.Lasting() {
+			before[l.Key] = true
+		}
+		book.Update(h.At, a.troubles(h, f, unknown, func(key string) bool { return before[key] }))
+		h.Alarms, h.Ways = book.Lasting(), book.Ways(a.wayNames())
+	} else {
+		a.troubles(h, f, unknown, func(string) bool { return false }) // for the levels
+		h.Alarms, h.Ways = a.alarms.book.Lasting(), a.alarms.book.Ways(a.wayNames())
+	}
+	for _, l := range h.Alarms {
+		h.Level = status.Worse(h.Level, l.Level)
+	}
+	if i := slices.IndexFunc(h.Alarms, func(l status.Alarm) bool { return l.Kind == status.KindStopped }); i > 0 && !h.Running {
+		stopped := h.Alarms[i] // without an agent all else is old news
+		h.Alarms = slices.Insert(slices.Delete(h.Alarms, i, i+1), 0, stopped)
+	}
+}

@@ -1,0 +1,492 @@
+package agent_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"offsite/agent"
+	"offsite/agent/alarm"
+	"offsite/agent/drill"
+	"offsite/agent/retention"
+	"offsite/agent/status"
+	"offsite/providers"
+	"offsite/providers/mem"
+)
+
+// listener is a way out that remembers.
+type listener struct {
+	down  bool
+	heard []string // "key state"
+}
+
+func (*listener) Name() string { return "ear" }
+
+func (l *listener) Send(_ context.Context, m alarm.Message) error {
+	if l.down {
+		return errors.New("the line is dead")
+	}
+	for _, n := range m.Notices {
+		l.heard = append(l.heard, n.Key+" "+string(n.State))
+	}
+	return nil
+}
+
+// news are the things heard since the last call.
+func (l *listener) news() string {
+	slices.Sort(l.heard)
+	text := strings.Join(l.heard, ", ")
+	l.heard = nil
+	return text
+}
+
+// year is a host in simulated time, on which the agent is run once an hour, say.
+type year struct {
+	*host
+	now time.Time
+	ear *listener
+}
+
+func newYear(t *testing.T) *year {
+	y := &year{host: newHost(t), now: time.Date(2026, 3, 2, 3, 0, 0, 0, time.UTC), ear: &listener{}}
+	y.host.now = func() time.Time { return y.now }
+	y.ways = []alarm.Way{y.ear}
+	return y
+}
+
+// dump writes the dump of now, so large.
+func (y *year) dump(series string, size int) {
+	name := y.now.Format(series + "_20060102_150405.sql")
+	y.write(name, size)
+	if err := os.Chtimes(filepath.Join(y.dumps, name), y.now, y.now); err != nil {
+		y.t.Fatal(err)
+	}
+}
+
+// days are so many days with a dump of each series at three and a run a little later; it gives what was heard.
+func (y *year) days(n int, series ...string) string {
+	for range n {
+		y.now = y.now.Add(24 * time.Hour)
+		for _, s := range series {
+			y.dump(s, 1000)
+		}
+		y.once()
+	}
+	return y.ear.news()
+}
+
+func (y *year) status() *status.Host {
+	y.t.Helper()
+	a := y.start()
+	defer a.Close()
+	s, err := a.Status()
+	if err != nil {
+		y.t.Fatal(err)
+	}
+	return s
+}
+
+// A cron job that dies is told within a gap and its slack, again each day, and when it is back; the other series says nothing.
+func TestADeadJobIsTold(t *testing.T) {
+	y := newYear(t)
+	if got := y.days(9, "shop", "blog"); got != "" {
+		t.Fatalf("in good days: %q", got)
+	}
+	dead := y.now // after the last dump of the shop
+	y.now = dead.Add(24 * time.Hour)
+	y.dump("blog", 1000)
+	y.once()
+	y.now = dead.Add(26 * time.Hour)
+	y.once()
+	if got := y.ear.news(); got != "" {
+		t.Errorf("within the slack: %q", got)
+	}
+	y.now = dead.Add(27 * time.Hour)
+	y.once()
+	if got := y.ear.news(); got != "overdue/shop begun" {
+		t.Errorf("after a gap and its slack: %q", got)
+	}
+	y.now = dead.Add(24 * time.Hour)
+	if got := y.days(3, "blog"); got != "overdue/shop lasting, overdue/shop lasting, overdue/shop lasting" && got != "overdue/shop lasting, overdue/shop lasting" {
+		t.Errorf("while it lasts: %q", got)
+	}
+	if got := y.days(1, "shop", "blog"); got != "overdue/shop over" {
+		t.Errorf("when it is back: %q", got)
+	}
+}
+
+func TestWhatIsExpectedIsToldToTheHour(t *testing.T) {
+	y := newYear(t)
+	y.expected = []string{"never"}
+	y.expect = func(series string) (time.Duration, bool) {
+		within, said := map[string]time.Duration{"shop": 26 * time.Hour, "quiet": 0, "never": 26 * time.Hour}[series]
+		return within, said
+	}
+	y.dump("shop", 100)
+	y.dump("quiet", 100)
+	y.once()
+	y.now = y.now.Add(26 * time.Hour)
+	y.once()
+	if got := y.ear.news(); got != "" {
+		t.Errorf("in time: %q", got)
+	}
+	y.now = y.now.Add(time.Minute)
+	y.once()
+	if got := y.ear.news(); got != "overdue/never begun, overdue/shop begun" {
+		t.Errorf("a minute later: %q", got)
+	}
+}
+
+func TestASuspectDumpIsTold(t *testing.T) {
+	y := newYear(t)
+	y.days(3, "shop")
+	y.now = y.now.Add(24 * time.Hour)
+	name := y.now.Format("shop_20060102_150405.sql")
+	if err := os.WriteFile(filepath.Join(y.dumps, name), []byte("--\n-- PostgreSQL database dump\n--\nCREATE TABLE t (i int);\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	y.once()
+	if got := y.ear.news(); got != "suspect/shop begun" {
+		t.Errorf("%q", got)
+	}
+	s := y.status()
+	if s.Level != status.Problem || len(s.Alarms) != 1 || !strings.Contains(s.Alarms[0].Text, "is suspect: ") || s.Series[0].Level != status.Problem {
+		t.Errorf("%+v", s)
+	}
+	if got := y.days(1, "shop"); got != "suspect/shop over" {
+		t.Errorf("after a good one: %q", got)
+	}
+}
+
+func TestATargetThatFailsIsTold(t *testing.T) {
+	y := newYear(t)
+	y.days(2, "shop")
+	y.b.Fault(func(mem.Call) error { return fmt.Errorf("connection refused: %w", providers.ErrPermanent) })
+	y.now = y.now.Add(24 * time.Hour)
+	y.dump("shop", 1000)
+	y.once()
+	if got := y.ear.news(); got != "" {
+		t.Errorf("within the grace: %q", got)
+	}
+	y.now = y.now.Add(time.Hour)
+	y.once()
+	if got := y.ear.news(); got != "failing/b begun" {
+		t.Errorf("after an hour: %q", got)
+	}
+	// A restart that has not come to the target yet is no reason to say that it is over.
+	if s := y.status(); len(s.Alarms) != 1 || !strings.Contains(s.Alarms[0].Text, "it lacks 1 dump") || s.Targets[1].Level != status.Problem {
+		t.Errorf("%+v", s.Alarms)
+	}
+	y.b.Fault(nil)
+	y.now = y.now.Add(time.Minute)
+	y.once()
+	if got := y.ear.news(); got != "failing/b over" {
+		t.Errorf("when it is back: %q", got)
+	}
+}
+
+// A way that is dead is itself an alarm, on the other ways, and says what lasts when it is back.
+func TestADeadWayIsTold(t *testing.T) {
+	y := newYear(t)
+	dead := &deadWay{listener{down: true}}
+	y.ways = append(y.ways, dead)
+	y.b.Fault(func(mem.Call) error { return fmt.Errorf("no: %w", providers.ErrPermanent) })
+	y.dump("shop", 1000)
+	y.once()
+	y.now = y.now.Add(2 * time.Hour)
+	y.once()
+	y.now = y.now.Add(time.Minute)
+	y.once()
+	if got := y.ear.news(); got != "failing/b begun, way/dead begun" {
+		t.Errorf("%q", got)
+	}
+	s := y.status()
+	if len(s.Ways) != 2 || s.Ways[1].Error != "the line is dead" || s.Ways[1].Failing.IsZero() || s.Ways[0].Sent.IsZero() {
+		t.Errorf("%+v", s.Ways)
+	}
+	dead.down = false
+	y.now = y.now.Add(time.Hour)
+	y.once()
+	y.once()
+	if got := dead.news(); !strings.Contains(got, "failing/b begun") {
+		t.Errorf("when it is back: %q", got)
+	}
+	if got := y.ear.news(); got != "way/dead over" {
+		t.Errorf("the other: %q", got)
+	}
+}
+
+type deadWay struct{ listener }
+
+func (*deadWay) Name() string { return "dead" }
+
+// Backups that somebody removed, and such as are damaged, are an alarm until they are repaired.
+func TestMissingAndDamagedBackupsAreTold(t *testing.T) {
+	y := newYear(t)
+	y.policy, y.mode = func(string) retention.Policy { return retention.Policy{Daily: 30} }, agent.Report
+	y.days(4, "shop")
+	files, err := filepath.Glob(filepath.Join(y.dumps, "*"))
+	if err != nil || len(files) != 4 {
+		t.Fatal(files, err)
+	}
+	for _, f := range files {
+		os.Remove(f)
+	}
+	gone := object(t, y.a, filepath.Base(files[0]))
+	y.a.Set(gone, nil)
+	y.a.Set(gone+".manifest", nil)
+	cut := object(t, y.a, filepath.Base(files[1]))
+	y.a.Set(cut, y.a.Objects()[cut][:100])
+	y.now = y.now.Add(24 * time.Hour)
+	y.once()
+	if got := y.ear.news(); !strings.Contains(got, "repair/a begun") {
+		t.Errorf("%q", got)
+	}
+	s := y.status()
+	if c := s.Series[0].On[0]; c.Missing != 1 || c.Damaged != 1 || c.Backups != 3 || s.Targets[0].Missing != 1 || s.Targets[1].Missing+s.Targets[1].Damaged != 0 {
+		t.Errorf("%+v", c)
+	}
+	for what, r := range y.repair(agent.RepairOptions{}) {
+		if r.Err != nil {
+			t.Errorf("%s: %+v", what, r)
+		}
+	}
+	y.now = y.now.Add(24 * time.Hour)
+	y.once()
+	if got := y.ear.news(); !strings.Contains(got, "repair/a over") {
+		t.Errorf("after the repair: %q", got)
+	}
+}
+
+func TestAHeldPlanIsTold(t *testing.T) {
+	y := newYear(t)
+	y.days(20, "shop")
+	y.policy = func(string) retention.Policy { return retention.Policy{Daily: 1} }
+	if got := y.days(1, "shop"); got != "held/a/shop begun" {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestWhatCannotBeShippedIsTold(t *testing.T) {
+	y := newYear(t)
+	y.write("empty.sql", 0)
+	old := y.now.Add(-24 * time.Hour)
+	if err := os.Chtimes(filepath.Join(y.dumps, "empty.sql"), old, old); err != nil {
+		t.Fatal(err)
+	}
+	y.once()
+	if got := y.ear.news(); got != "unsent/stuck begun" {
+		t.Errorf("%q", got)
+	}
+	os.Remove(filepath.Join(y.dumps, "empty.sql"))
+	y.now = y.now.Add(time.Hour)
+	y.once()
+	if got := y.ear.news(); got != "unsent/stuck over" {
+		t.Errorf("when it is gone: %q", got)
+	}
+}
+
+type monthly struct{}
+
+func (monthly) Next(done time.Time) time.Time { return done.AddDate(0, 0, 30) }
+
+func TestDrillsAreTold(t *testing.T) {
+	y := newYear(t)
+	y.drills = map[string]drill.Schedule{"shop": monthly{}}
+	y.once()
+	record := func(reason string) {
+		b, err := drill.OpenBook(y.state)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.Close()
+		r := drill.Record{Series: "shop", Target: "a", Name: "shop.sql", Taken: y.now, Result: drill.Result{Began: y.now, Took: time.Minute, Bytes: 1000, Rows: 7, Reason: reason}}
+		if err := b.Add("shop", r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	record("relation users does not exist")
+	y.now = y.now.Add(time.Minute)
+	y.once()
+	if got := y.ear.news(); got != "drill/shop/shop begun" {
+		t.Errorf("failed: %q", got)
+	}
+	record("")
+	y.once()
+	if got := y.ear.news(); got != "drill/shop/shop over" {
+		t.Errorf("passed: %q", got)
+	}
+	y.now = y.now.Add(30 * 24 * time.Hour)
+	y.once()
+	if got := y.ear.news(); got != "" {
+		t.Errorf("in time: %q", got)
+	}
+	y.now = y.now.Add(5 * 24 * time.Hour)
+	y.once()
+	if got := y.ear.news(); got != "drill/shop/shop begun" {
+		t.Errorf("overdue: %q", got)
+	}
+	d := y.status().Drills
+	if len(d) != 1 || !d[0].Overdue || len(d[0].Trend) != 2 || d[0].Last.Rows != 7 || d[0].Level != status.Warning {
+		t.Errorf("%+v", d)
+	}
+	if err := os.WriteFile(filepath.Join(y.state, "drills.json"), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	y.once()
+	if got := y.ear.news(); !strings.Contains(got, "drill/records begun") {
+		t.Errorf("no records: %q", got)
+	}
+}
+
+// A state that was lost, and an agent that was killed, are told once.
+func TestLostStatesAndKilledAgentsAreTold(t *testing.T) {
+	y := newYear(t)
+	y.days(3, "shop")
+	if err := os.RemoveAll(y.state); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(y.state, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	y.once()
+	if got := y.ear.news(); got != "journal/a begun, journal/b begun" {
+		t.Errorf("%q", got)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	a := y.start()
+	y.a.Fault(func(mem.Call) error { cancel(); return context.Canceled })
+	y.dump("killed", 1000)
+	go func() { <-ctx.Done() }()
+	if _, err := a.Once(ctx); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	a.Close()
+	y.a.Fault(nil)
+	y.once() // it was stopped, not killed
+	if got := y.ear.news(); got != "" {
+		t.Errorf("after a stop: %q", got)
+	}
+	if err := copyState(y, func() { y.once() }); err != nil {
+		t.Fatal(err)
+	}
+	y.once()
+	if got := y.ear.news(); got != "stopped/killed begun" {
+		t.Errorf("after a kill: %q", got)
+	}
+}
+
+// copyState puts the journal of the middle of a run in the place of that of its end, as a kill does.
+func copyState(y *year, run func()) (err error) {
+	path := filepath.Join(y.state, "journal.db")
+	var middle []byte
+	y.dump("another", 1000)
+	y.a.Fault(func(mem.Call) error {
+		if middle == nil {
+			middle, err = os.ReadFile(path)
+		}
+		return nil
+	})
+	run()
+	y.a.Fault(nil)
+	if err != nil || middle == nil {
+		return fmt.Errorf("no call came: %w", err)
+	}
+	return os.WriteFile(path, middle, 0o600)
+}
+
+// Whoever asks without an agent gets what the last one knew, and that none runs.
+func TestStatusWithoutAnAgent(t *testing.T) {
+	y := newYear(t)
+	y.scrub = agent.Scrub{Every: 2 * 24 * time.Hour}
+	y.days(8, "shop", "sub")
+	asked := func() *status.Host {
+		t.Helper()
+		o := y.options([]agent.Target{{Name: "a", Location: "mem:a", Scrub: y.scrub}, {Name: "b", Location: "mem:b"}}, io.Discard)
+		a, err := agent.OpenToRead(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer a.Close()
+		s, err := a.Status()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	s := asked()
+	if s.Running || s.Level != status.OK || len(s.Series) != 2 || len(s.Alarms) != 0 {
+		t.Fatalf("%+v", s)
+	}
+	shop := s.Series[0]
+	if shop.Last == nil || shop.Last.Size != 1000 || !shop.Last.Taken.Equal(y.now) || len(shop.Sizes) != 8 || !shop.Due.Equal(y.now.Add(24*time.Hour)) || shop.Usual != 24*time.Hour {
+		t.Errorf("%+v", shop)
+	}
+	if c := shop.On[1]; c.Target != "b" || c.Backups != 8 || !c.Newest.Equal(y.now) || !c.Offsite.Equal(y.now) || c.Stored == 0 {
+		t.Errorf("%+v", c)
+	}
+	if a := s.Targets[0]; a.Backups != 16 || a.Proven == 0 || !a.Delivered.Equal(y.now) {
+		t.Errorf("%+v", a)
+	}
+	y.now = y.now.Add(49 * time.Hour)
+	s = asked()
+	if s.Level != status.Problem || s.Alarms[0].Kind != status.KindStopped || len(s.Alarms) != 3 {
+		t.Errorf("two days later: %+v", s.Alarms)
+	}
+}
+
+// Days, tiers and silences of a known history.
+func TestTheYearOfASeries(t *testing.T) {
+	y := newYear(t)
+	y.policy = func(string) retention.Policy { return retention.Policy{Daily: 3, Monthly: 2} }
+	y.days(40, "shop")
+	y.now = y.now.Add(3 * 24 * time.Hour) // three days of silence
+	y.days(2, "shop")
+	a := y.start()
+	defer a.Close()
+	d, err := a.SeriesStatus("shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(d.Days) != 365 || d.Days[364].Date != y.now.Format(time.DateOnly) {
+		t.Fatalf("%d days, the last is %s", len(d.Days), d.Days[364].Date)
+	}
+	var missing, kept, gone []string
+	for _, day := range d.Days {
+		switch {
+		case day.Missing:
+			missing = append(missing, day.Date)
+		case day.Tier != "":
+			kept = append(kept, day.Date+" "+day.Tier)
+		case day.Dumps > 0:
+			gone = append(gone, day.Date)
+		}
+	}
+	if got := strings.Join(missing, " "); got != "2026-04-12 2026-04-13 2026-04-14" {
+		t.Errorf("missing: %s", got)
+	}
+	// Target b keeps everything, so that every day is kept by something.
+	if len(gone) != 0 || len(kept) != 42 || kept[41] != "2026-04-16 monthly" || kept[40] != "2026-04-15 daily" || kept[0] != "2026-03-03 other" {
+		t.Errorf("kept %q, gone %q", kept, gone)
+	}
+	var next []string
+	for _, r := range d.Next {
+		next = append(next, r.Target+" "+r.Taken.Format(time.DateOnly))
+	}
+	if got := strings.Join(next, " "); got != "a 2026-04-11" {
+		t.Errorf("next to go: %s", got)
+	}
+	if b := d.Backups[0]; len(b.On) != 2 || b.On[0].Target != "a" || len(b.On[0].Tiers) == 0 || b.Size != 1000 || b.Health == "" {
+		t.Errorf("%+v", b)
+	}
+	if _, err := a.SeriesStatus("nothing"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%v", err)
+	}
+}
