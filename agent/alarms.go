@@ -165,7 +165,7 @@ func (a *Agent) wayNames() (names []string) {
 	return names
 }
 
-// alarmed writes the alarms into a report: what the book has, or, if nobody has told anything yet, what is wrong now.
+// alarmed writes the alarms of now into a report: since when they last, the book knows, which the agent has in hand or has left.
 func (a *Agent) alarmed(h *status.Host, f *facts, unknown error) {
 	a.alarms.mu.Lock()
 	defer a.alarms.mu.Unlock()
@@ -178,7 +178,7 @@ func (a *Agent) alarmed(h *status.Host, f *facts, unknown error) {
 		book.Update(h.At, a.troubles(h, f, unknown, func(key string) bool { return before[key] }))
 		h.Alarms, h.Ways = book.Lasting(), book.Ways(a.wayNames())
 	} else {
-		a.troubles(h, f, unknown, func(string) bool { return false }) // for the levels
+		a.update(h, f, unknown)
 		h.Alarms, h.Ways = a.alarms.book.Lasting(), a.alarms.book.Ways(a.wayNames())
 	}
 	for _, l := range h.Alarms {

@@ -33,6 +33,8 @@ type history struct {
 	machines map[string]string
 	// dumps that are there, by identity.
 	dumps map[string]bool
+	// troubles are what the listing says is not as its manifest has it, by object.
+	troubles map[string]string
 	// broken are the sizes that signed manifests give of data that is missing or damaged, by object.
 	broken map[string]int64
 }
@@ -65,7 +67,7 @@ func (w *worker) history(ctx context.Context, series string) (*history, error) {
 	if series != "" {
 		entries = w.vault.ListSeries(ctx, w.agent.Host, series)
 	}
-	h := &history{series: map[string][]retention.Backup{}, machines: map[string]string{}, dumps: map[string]bool{}, broken: map[string]int64{}}
+	h := &history{series: map[string][]retention.Backup{}, machines: map[string]string{}, dumps: map[string]bool{}, troubles: map[string]string{}, broken: map[string]int64{}}
 	unread := map[string]vault.Entry{}
 	verdicts := map[string]journal.Verdict{}
 	some := make([]vault.Entry, 0, lookups)
@@ -127,8 +129,10 @@ func (h *history) add(e vault.Entry, v journal.Verdict) {
 	case v.Unsound != "":
 	case e.Stored < 0:
 		b.Unsound = "its data is missing"
+		h.troubles[e.Object] = b.Unsound
 	case e.Stored != v.Stored:
 		b.Unsound = fmt.Sprintf("its data has %d bytes, its manifest says %d", e.Stored, v.Stored)
+		h.troubles[e.Object] = b.Unsound
 	case v.Damage != "":
 		b.Unsound = "its data is damaged"
 	}
@@ -142,19 +146,6 @@ func (h *history) add(e vault.Entry, v journal.Verdict) {
 		h.dumps[identity(e.Name, v)] = true
 	}
 	h.series[e.Series] = append(h.series[e.Series], b)
-}
-
-// troubles are what the listing says is not as its manifest has it, by object.
-func (h *history) troubles() map[string]string {
-	all := map[string]string{}
-	for _, backups := range h.series {
-		for _, b := range backups {
-			if _, broken := h.broken[b.Object]; broken {
-				all[b.Object] = b.Unsound
-			}
-		}
-	}
-	return all
 }
 
 // judge reads manifests, several at once.

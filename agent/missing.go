@@ -35,7 +35,7 @@ func (w *worker) miss(ctx context.Context, h *history) error {
 	w.mu.Lock()
 	w.result.Gone = 0
 	w.mu.Unlock()
-	troubles := h.troubles()
+	troubles := h.troubles
 	for series, backups := range gone {
 		all := append(backups[:len(backups):len(backups)], h.series[series]...)
 		missed := map[string]bool{}

@@ -91,7 +91,7 @@ func (q *queue) rested(now time.Time) time.Duration {
 	return pause
 }
 
-// sleep ends after pause, when there is one, or when the queue changes.
+// sleep ends after pause, when there is one (0 or less: there is none), or when something changes.
 func sleep(ctx context.Context, pause time.Duration, changed <-chan struct{}) error {
 	var after <-chan time.Time
 	if pause > 0 {

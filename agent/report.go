@@ -69,8 +69,7 @@ func (a *Agent) know() (*facts, error) {
 	return f, nil
 }
 
-// Status is what a person is to know of this host now. The alarms are those that the agent has told last; one that does not
-// run has none but what is wrong now.
+// Status is what a person is to know of this host now.
 func (a *Agent) Status() (*status.Host, error) {
 	f, err := a.know()
 	if err != nil {

@@ -38,6 +38,18 @@ type SeriesPlan struct {
 // daily is how often retention looks at everything; a delivery makes it look at that series at once.
 const daily = 24 * time.Hour
 
+// Look makes a running agent look at all targets soon: another process has changed something there.
+func (a *Agent) Look() {
+	for _, w := range a.workers {
+		for _, again := range w.again {
+			select {
+			case again <- struct{}{}:
+			default: // it is going to
+			}
+		}
+	}
+}
+
 // tend applies retention, or looks, as long as the agent runs: to all series at the start and once a day, and to each series that
 // got a dump. What fails is told, and tried again by the next of these.
 func (w *worker) tend(ctx context.Context) error {
@@ -52,6 +64,7 @@ func (w *worker) tend(ctx context.Context) error {
 			timer.Reset(daily)
 		case <-w.news:
 			series = w.takeDelivered()
+		case <-w.again[0]:
 		}
 		for _, s := range series {
 			if err := w.retain(ctx, s); err != nil && ctx.Err() == nil {

@@ -28,11 +28,16 @@ func (w *worker) care(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := sleep(ctx, place.Scrubbed.Add(daily).Sub(w.agent.Now()), nil); err != nil {
-			return err
+		select {
+		case <-w.again[1]:
+			err = w.compareDamaged(ctx)
+		case <-time.After(place.Scrubbed.Add(daily).Sub(w.agent.Now())):
+			err = w.careOnce(ctx)
+		case <-ctx.Done():
 		}
-		if err := w.careOnce(ctx); err != nil && ctx.Err() == nil {
+		if err != nil && ctx.Err() == nil {
 			w.log.Warn("what lies on the target could not be looked at", "err", err)
+			sleep(ctx, slow, nil)
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -51,6 +56,20 @@ func (w *worker) careOnce(ctx context.Context) error {
 		return ctx.Err()
 	}
 	return errors.Join(err, w.agent.journal.SetScrubbed(w.target.Name, w.agent.Now()))
+}
+
+// compareDamaged reads again what was damaged: somebody may have mended it.
+func (w *worker) compareDamaged(ctx context.Context) error {
+	var damaged []string
+	err := w.agent.journal.Known(w.target.Name, func(object string, v journal.Verdict) {
+		if v.Damage != "" {
+			damaged = append(damaged, object)
+		}
+	})
+	for _, object := range damaged {
+		err = errors.Join(err, w.compare(ctx, object))
+	}
+	return err
 }
 
 // scrub reads the share of a day: what was not read for the longest time comes first.

@@ -2,12 +2,14 @@ package agent_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -65,6 +67,50 @@ func TestTheScrubReadsEverythingInTime(t *testing.T) {
 				t.Error("what is whole again is still told")
 			}
 		})
+	}
+}
+
+// The service, too, reads what lies on the targets, and looks again when it is asked to: somebody may have mended it.
+func TestTheServiceScrubs(t *testing.T) {
+	h := newHost(t)
+	h.onlyA, h.scrub = true, agent.Scrub{Every: 24 * time.Hour}
+	var clock atomic.Int64
+	clock.Store(time.Date(2026, 3, 1, 4, 0, 0, 0, time.UTC).Unix())
+	h.now = func() time.Time { return time.Unix(clock.Load(), 0).UTC() }
+	h.write("db_20260101.sql", 1000)
+	h.once()
+	name := object(t, h.a, "db_20260101.sql")
+	whole := bytes.Clone(h.a.Objects()[name])
+	flip(h.a, name, 700)
+	clock.Add(48 * 3600)
+	a := h.start()
+	defer a.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- a.Run(ctx) }()
+	until := func(damaged int) {
+		t.Helper()
+		for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+			s, err := a.Status()
+			if err != nil {
+				t.Fatal(err)
+			}
+			clock.Add(1) // so that the journal is read again
+			if s.Targets[0].Damaged == damaged {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%d are damaged, not %d", s.Targets[0].Damaged, damaged)
+			}
+		}
+	}
+	until(1)
+	h.a.Set(name, whole)
+	a.Look()
+	until(0)
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -43,12 +43,12 @@ func seriesTroubles(s *status.Series, now time.Time) (all []status.Alarm) {
 	case s.Last == nil:
 		add(status.KindOverdue, status.Problem, s.Due, "look at the job that writes the dumps, and at the watched directories", "series %s has never brought a dump", s.Name)
 	default:
-		how := "as often as it did before"
+		how := "by its rhythm"
 		if s.Expected {
-			how = "as the configuration expects"
+			how = "by the configuration"
 		}
 		add(status.KindOverdue, status.Problem, s.Due, "look at the job that writes the dumps; if the series has ended or changed, say so by `expect`",
-			"series %s is overdue: its last dump is of %s, and %s the next should have come by %s", s.Name, stampText(s.Last.Taken), how, stampText(s.Due))
+			"series %s is overdue: its last dump is of %s, and %s the next was due by %s", s.Name, stampText(s.Last.Taken), how, stampText(s.Due))
 	}
 	if s.Last != nil && s.Last.Health == dump.Suspect {
 		add(status.KindSuspect, status.Problem, s.Last.Found, "look at the job that wrote it; `offsite accept "+s.Last.Name+"` if the dump is fine",

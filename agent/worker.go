@@ -51,9 +51,10 @@ type worker struct {
 	toldHidden providers.Hidden
 
 	adoption  adoption
-	retaining sync.Mutex      // one plan at a time
-	delivered map[string]bool // series that retention should look at
-	news      chan struct{}   // there are some
+	retaining sync.Mutex       // one plan at a time
+	delivered map[string]bool  // series that retention should look at
+	news      chan struct{}    // there are some
+	again     [2]chan struct{} // somebody asks that tend and care look again
 }
 
 func newWorker(a *Agent, t Target, s *share) *worker {
@@ -61,7 +62,7 @@ func newWorker(a *Agent, t Target, s *share) *worker {
 	b.InitialInterval, b.MaxInterval = time.Second, slow
 	return &worker{
 		agent: a, target: t, vault: vault.New(t.Target, a.Trusted), share: s, limiter: limit.New(t.Limit, a.Now),
-		queue: newQueue(), backoff: b, news: make(chan struct{}, 1),
+		queue: newQueue(), backoff: b, news: make(chan struct{}, 1), again: [2]chan struct{}{make(chan struct{}, 1), make(chan struct{}, 1)},
 		begun: map[string]bool{}, spoilt: map[string]bool{}, heldFor: map[string]string{}, denied: map[string]bool{}, delivered: map[string]bool{},
 		log: a.Log.With("target", t.Name), result: Result{Target: t.Name}, tally: newTally(&a.changed),
 	}

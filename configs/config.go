@@ -33,6 +33,9 @@ type Config struct {
 	Zone string `yaml:"zone"`
 	// State is the agent's own directory.
 	State string `yaml:"state"`
+	// Socket is where the running agent answers questions, such as those of `offsite status`; empty: agent.sock in systemd's runtime
+	// directory, or else in State.
+	Socket string `yaml:"socket"`
 	// SigningKey is the file with the host's signing key; signing.key beside the configuration unless set.
 	SigningKey string `yaml:"signing_key"`
 	// Trust lists verifier keys of former and other hosts.
@@ -42,8 +45,8 @@ type Config struct {
 	Targets    []Target `yaml:"targets"`
 	// Keep is what retention keeps of each series on each target, unless the target or Series says otherwise.
 	Keep *Keep `yaml:"keep"`
-	// Series are exceptions, of which the first that fits counts.
-	Series []SeriesKeep `yaml:"series"`
+	// Series are rules for some series, of which the first that fits counts.
+	Series []SeriesRule `yaml:"series"`
 	// Drills are the restores that prove the backups.
 	Drills []Drill `yaml:"drills"`
 	// Health is how closely dumps are looked at.

@@ -8,8 +8,10 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"offsite/configs"
 	"offsite/providers"
@@ -212,5 +214,29 @@ func TestWhichPolicyCounts(t *testing.T) {
 		if got != k.want {
 			t.Errorf("%s on %s: %+v, want %+v", k.series, k.target.Name, got, k.want)
 		}
+	}
+}
+
+func TestExpect(t *testing.T) {
+	text := string(relaxed(t)) + `
+series:
+  - {match: "scratch*", keep: {daily: 3}, expect: never}
+  - {match: shop, expect: 26h}
+  - {match: "s*", expect: 8d}
+`
+	c, err := configs.Parse("offsite.yaml", []byte(text), checks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for series, want := range map[string]time.Duration{"scratch1": time.Duration(configs.Silent), "shop": 26 * time.Hour, "site": 8 * 24 * time.Hour, "other": 0} {
+		if got := time.Duration(c.ExpectFor(series)); got != want {
+			t.Errorf("%s: %s, want %s", series, got, want)
+		}
+	}
+	if got := c.ExpectedSeries(); !slices.Equal(got, []string{"shop"}) {
+		t.Errorf("%q", got)
+	}
+	if k := c.KeepFor(c.Targets[0], "shop"); k.Yearly != configs.Forever {
+		t.Errorf("a rule without keep says what is kept: %+v", k)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strings"
 )
 
 // Keep is how many backups stay, by period. What is not named is 0: a keep that is written replaces the default as a
@@ -21,13 +22,16 @@ type Keep struct {
 	MinKeep *Count `yaml:"min_keep"`
 }
 
-// SeriesKeep is an exception for some series.
-type SeriesKeep struct {
+// SeriesRule is what is said of some series.
+type SeriesRule struct {
 	// Match is a pattern of the series' name as path.Match has it: * does not go past a slash.
 	Match string `yaml:"match"`
-	// Targets are the names of those for which it holds; empty: all.
+	// Targets are the names of those for which Keep holds; empty: all.
 	Targets []string `yaml:"targets"`
-	Keep    *Keep    `yaml:"keep"`
+	// Keep is an exception from what is kept otherwise; nil: there is none.
+	Keep *Keep `yaml:"keep"`
+	// Expect is when silence is an alarm; 0: that is learnt from the series.
+	Expect Expect `yaml:"expect"`
 }
 
 // DefaultKeep is what is kept unless something is said.
@@ -39,7 +43,7 @@ func DefaultKeep() *Keep {
 func (c *Config) KeepFor(t Target, series string) *Keep {
 	for _, s := range c.Series {
 		fits, _ := path.Match(s.Match, series)
-		if fits && (len(s.Targets) == 0 || slices.Contains(s.Targets, t.Name)) {
+		if fits && s.Keep != nil && (len(s.Targets) == 0 || slices.Contains(s.Targets, t.Name)) {
 			return s.Keep
 		}
 	}
@@ -47,6 +51,26 @@ func (c *Config) KeepFor(t Target, series string) *Keep {
 		return t.Keep
 	}
 	return c.Keep
+}
+
+// ExpectFor is what the first fitting rule with an expect says of a series; 0: none does.
+func (c *Config) ExpectFor(series string) Expect {
+	for _, s := range c.Series {
+		if fits, _ := path.Match(s.Match, series); fits && s.Expect != 0 {
+			return s.Expect
+		}
+	}
+	return 0
+}
+
+// ExpectedSeries are those that are expected by their names, not by a pattern.
+func (c *Config) ExpectedSeries() (names []string) {
+	for _, s := range c.Series {
+		if s.Expect > 0 && !strings.ContainsAny(s.Match, `*?[\`) {
+			names = append(names, s.Match)
+		}
+	}
+	return names
 }
 
 // timed says whether a rule goes by the calendar or by age, not by the number of backups alone.
@@ -81,8 +105,11 @@ func (v *validator) keeps(c *Config) {
 		if _, err := path.Match(s.Match, ""); err != nil || s.Match == "" {
 			v.wrong(key+".match", "%q is not a pattern; write the name of a series, or one such as shop*", s.Match)
 		}
-		if s.Keep == nil {
-			v.wrong(key, "has no keep; write what is to be kept of these series")
+		if s.Keep == nil && s.Expect == 0 {
+			v.wrong(key, "has neither keep nor expect; write what is to be kept of these series, or when their silence is an alarm")
+		}
+		if s.Keep == nil && len(s.Targets) > 0 {
+			v.wrong(key+".targets", "are for keep, which is not there: a dump is expected whatever the target")
 		}
 		v.keep(key+".keep", s.Keep)
 		for n, name := range s.Targets {

@@ -23,6 +23,9 @@ var (
 	targetName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,49}$`)
 )
 
+// maxSocket is how long the path of a unix socket may be (unix(7)).
+const maxSocket = 107
+
 func (v *validator) wrong(key, format string, args ...any) {
 	v.note(v.line(key), key, fmt.Sprintf(format, args...))
 }
@@ -38,6 +41,11 @@ func (v *validator) config(c *Config) {
 	}
 	if !filepath.IsAbs(c.State) {
 		v.wrong("state", "%q is not absolute; begin it with /", c.State)
+	}
+	if c.Socket != "" && !filepath.IsAbs(c.Socket) {
+		v.wrong("socket", "%q is not absolute; begin it with /", c.Socket)
+	} else if len(c.Socket) > maxSocket {
+		v.wrong("socket", "has more than %d bytes, and the system takes no more", maxSocket)
 	}
 	if c.SigningKey != "" && !filepath.IsAbs(c.SigningKey) {
 		v.wrong("signing_key", "%q is not absolute; begin it with /", c.SigningKey)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Count is how many backups a rule keeps.
@@ -74,5 +75,32 @@ func (d *Days) UnmarshalText(b []byte) error {
 		return errors.New("should be a number of days such as 30d, or never")
 	}
 	*d = Days(n)
+	return nil
+}
+
+// Expect is in how much time after one dump of a series the next must be there; 0: nobody has said. Silent: never.
+type Expect time.Duration
+
+// Silent is a series that may be silent.
+const Silent Expect = -1
+
+// UnmarshalText reads a length of time such as 26h or 8d, or "never".
+func (e *Expect) UnmarshalText(b []byte) error {
+	text := string(b)
+	if text == "never" {
+		*e = Silent
+		return nil
+	}
+	var days Days
+	if err := days.UnmarshalText(b); err == nil {
+		*e = Expect(time.Duration(days) * 24 * time.Hour)
+		return nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < time.Minute {
+		*e = Silent // so that it does not count as left out
+		return errors.New("should be the time from one dump to the next at most, such as 26h or 8d, or never")
+	}
+	*e = Expect(d)
 	return nil
 }

@@ -31,6 +31,7 @@ on, and the sizes of later dumps are compared with its size. NAME is the dump's 
 				return err
 			}
 			defer func() { err = errors.Join(err, a.Close()) }()
+			defer lookAgain(cmd.Context(), c)
 			all, err := a.Accept(cmd.Context(), args[0])
 			for _, one := range all {
 				fmt.Fprintf(std.out, "%s: %s counts as healthy now (it was suspect: %s)\n", one.Target, printable(one.Object), printable(one.Reason))

@@ -125,11 +125,11 @@ func (b *bare) openFrom(o *opened) (err error) {
 	if b.target != "" {
 		return usageError{errors.New("--target names a target of the configuration; --from is one itself")}
 	}
-	target, location, err := openTarget(t)
+	target, err := openTarget(t)
 	if err != nil {
 		return err
 	}
-	o.targets = []agent.Target{{Name: location, Location: location, Target: target}}
+	o.targets = []agent.Target{{Name: location(t), Location: location(t), Target: target}}
 	return nil
 }
 

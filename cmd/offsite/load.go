@@ -87,9 +87,26 @@ func exists(path string) bool {
 // agentJournal is the agent's journal in the state directory.
 const agentJournal = "journal.db"
 
+// readOptions builds what answers need that are asked of no target, and of no running agent.
+func readOptions(c *configs.Config, log io.Writer) (agent.Options, error) {
+	zone, err := time.LoadLocation(c.Zone)
+	if err != nil {
+		return agent.Options{}, err
+	}
+	var targets []agent.Target
+	for _, t := range c.Targets {
+		targets = append(targets, describe(c, t, zone))
+	}
+	return agent.Options{
+		Host: c.Host, Zone: zone, Targets: targets, State: c.State, Journal: agentJournal, Program: "offsite " + version,
+		Drills: drills(c), Expect: expectations(c), Expected: c.ExpectedSeries(),
+		Now: time.Now, Log: slog.New(slog.NewTextHandler(log, nil)), Observer: quiet{},
+	}, nil
+}
+
 // agentOptions builds what the agent needs. The caller closes the targets.
 func agentOptions(c *configs.Config, log io.Writer) (agent.Options, error) {
-	zone, err := time.LoadLocation(c.Zone)
+	o, err := readOptions(c, log)
 	if err != nil {
 		return agent.Options{}, err
 	}
@@ -109,17 +126,13 @@ func agentOptions(c *configs.Config, log io.Writer) (agent.Options, error) {
 		return agent.Options{}, err
 	}
 	for i := range targets {
-		targets[i].Limit = timetable(c.Targets[i].Limit, zone)
+		targets[i].Limit = timetable(c.Targets[i].Limit, o.Zone)
 	}
-	return agent.Options{
-		Host: c.Host, Machine: machineID(), Zone: zone, Sources: sources(c, zone),
-		Recipients: recipients, RecipientNames: c.Recipients, Signer: signer, Trusted: keys,
-		Targets: targets, State: c.State, Journal: agentJournal,
-		Drills: drills(c),
-		Health: agent.Health{Workers: c.Health.MaxCPU, FullBelow: int64(c.Health.FullBelow)},
-		Memory: int64(c.Memory), BlockSize: int64(c.BlockSize), Program: "offsite " + version,
-		Now: time.Now, Log: slog.New(slog.NewTextHandler(log, nil)), Observer: quiet{},
-	}, nil
+	o.Machine, o.Sources = machineID(), sources(c, o.Zone)
+	o.Recipients, o.RecipientNames, o.Signer, o.Trusted = recipients, c.Recipients, signer, keys
+	o.Targets, o.Memory, o.BlockSize = targets, int64(c.Memory), int64(c.BlockSize)
+	o.Health = agent.Health{Workers: c.Health.MaxCPU, FullBelow: int64(c.Health.FullBelow)}
+	return o, nil
 }
 
 // drills are those that are to be run again and again.
@@ -131,6 +144,14 @@ func drills(c *configs.Config) map[string]drill.Schedule {
 		}
 	}
 	return every
+}
+
+// expectations say when the silence of a series is an alarm.
+func expectations(c *configs.Config) func(series string) (time.Duration, bool) {
+	return func(series string) (time.Duration, bool) {
+		within := c.ExpectFor(series)
+		return time.Duration(max(0, within)), within != 0
+	}
 }
 
 // machineID is what the system calls this machine (machine-id(5)); empty: it has no name for it.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"text/tabwriter"
 	"time"
@@ -48,7 +49,7 @@ func listNotKept(ctx context.Context, config string, args []string, asJSON bool,
 func notKept(ctx context.Context, c *configs.Config) ([]agent.NotKept, error) {
 	all, err := agent.NotKeptBy(c.State, agentJournal)
 	if errors.Is(err, agent.ErrRunning) {
-		err = ask(ctx, c, "/not-kept", &all)
+		err = ask(ctx, c, http.MethodGet, "/not-kept", &all)
 	}
 	return all, err
 }

@@ -112,7 +112,7 @@ func prepare(ctx context.Context, path string, std streams) error {
 
 // probe is a round trip. That the store keeps the probe, by a lock of its own, is *providers.Retained.
 func probe(ctx context.Context, t configs.Target) (err error) {
-	target, _, err := openTarget(t)
+	target, err := openTarget(t)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,25 +11,58 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"offsite/agent"
 	"offsite/configs"
 )
 
-// socketPath is where a running agent answers questions: the journal is its alone while it runs. The state directory is
-// the user's alone, and so is the socket.
-func socketPath(c *configs.Config) string { return filepath.Join(c.State, "agent.sock") }
+// socketPath is where a running agent answers questions: the journal is its alone while it runs.
+func socketPath(c *configs.Config) string {
+	if c.Socket != "" {
+		return c.Socket
+	}
+	return filepath.Join(cmp.Or(os.Getenv("RUNTIME_DIRECTORY"), runtimeDirectory(), c.State), "agent.sock")
+}
+
+// runtimeDirectory is that of the service, if it is there: whoever asks is not the service, and has no $RUNTIME_DIRECTORY.
+func runtimeDirectory() string {
+	const path = "/run/offsite"
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return path
+	}
+	return ""
+}
+
+// socketGroup is the group whose members may ask.
+const socketGroup = "offsite"
+
+// listenSocket opens the socket for the owner and the group. What an agent that was killed left there is removed.
+func listenSocket(ctx context.Context, path string) (net.Listener, error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "unix", path)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(path, 0o660); err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	if g, err := user.LookupGroup(socketGroup); err == nil {
+		if id, err := strconv.Atoi(g.Gid); err == nil {
+			os.Chown(path, -1, id) // that it may not is no harm: then the owner asks
+		}
+	}
+	return listener, nil
+}
 
 // serving runs the agent and answers on its socket meanwhile. Without a socket the agent runs all the same.
 func serving(ctx context.Context, c *configs.Config, a *agent.Agent, log *slog.Logger) error {
-	path := socketPath(c)
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) { // of an agent that was killed
-		log.Warn("no questions can be asked of this agent", "err", err)
-		return a.Run(ctx)
-	}
-	listener, err := new(net.ListenConfig).Listen(ctx, "unix", path)
+	listener, err := listenSocket(ctx, socketPath(c))
 	if err != nil {
 		log.Warn("no questions can be asked of this agent", "err", err)
 		return a.Run(ctx)
@@ -44,36 +78,57 @@ func serving(ctx context.Context, c *configs.Config, a *agent.Agent, log *slog.L
 	return err
 }
 
+// questions are what a running agent answers; it changes nothing by them.
 func questions(a *agent.Agent) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /not-kept", func(w http.ResponseWriter, _ *http.Request) {
-		all, err := a.NotKept()
+	mux.HandleFunc("GET /not-kept", func(w http.ResponseWriter, _ *http.Request) { answer(w)(a.NotKept()) })
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { answer(w)(a.Status()) })
+	mux.HandleFunc("POST /look", func(w http.ResponseWriter, _ *http.Request) { a.Look(); answer(w)(true, nil) })
+	return mux
+}
+
+// answer writes what a question gave.
+func answer(w http.ResponseWriter) func(value any, err error) {
+	return func(value any, err error) {
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
-		json.NewEncoder(w).Encode(all)
-	})
-	return mux
+		json.NewEncoder(w).Encode(value)
+	}
 }
 
+// errNoAnswer: the agent runs, and has no socket that can be reached.
+var errNoAnswer = errors.New("the agent runs and does not answer")
+
 // ask puts a question to the running agent.
-func ask(ctx context.Context, c *configs.Config, question string, answer any) error {
+func ask(ctx context.Context, c *configs.Config, method, question string, answer any) error {
+	path := socketPath(c)
 	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", socketPath(c))
+		return new(net.Dialer).DialContext(ctx, "unix", path)
 	}}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://agent"+question, nil)
+	request, err := http.NewRequestWithContext(ctx, method, "http://agent"+question, nil)
 	if err != nil {
 		return err
 	}
 	response, err := (&http.Client{Transport: transport, Timeout: 30 * time.Second}).Do(request)
-	if err != nil {
-		return fmt.Errorf("the agent runs and does not answer (one with --once does not; try again when it has ended): %w", err)
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w: you may not ask at %s: be root or of the group %s", errNoAnswer, path, socketGroup)
+	case err != nil:
+		return fmt.Errorf("%w (one with --once does not; try again when it has ended): %w", errNoAnswer, err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("the agent answered %s", response.Status)
 	}
 	return json.NewDecoder(response.Body).Decode(answer)
+}
+
+// lookAgain tells a running agent that something has changed on the targets. If there is none, or it does not answer, it sees that by itself
+// within a day.
+func lookAgain(ctx context.Context, c *configs.Config) {
+	var seen bool
+	_ = ask(ctx, c, http.MethodPost, "/look", &seen)
 }

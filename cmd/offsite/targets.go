@@ -18,22 +18,38 @@ import (
 )
 
 // openTarget is the only place that knows every kind of target.
-func openTarget(t configs.Target) (target providers.Target, location string, err error) {
+func openTarget(t configs.Target) (providers.Target, error) {
 	switch {
 	case t.Dir != nil:
-		target, err = dir.New(*t.Dir)
-		return target, "dir:" + t.Dir.Path, err
+		return dir.New(*t.Dir)
 	case t.MinIO != nil:
-		target, err = minio.New(*t.MinIO)
-		return target, strings.Join([]string{t.MinIO.Endpoint, t.MinIO.Bucket, strings.Trim(t.MinIO.Prefix, "/")}, "/"), err
+		return minio.New(*t.MinIO)
 	case t.S3 != nil:
-		target, err = s3.New(*t.S3)
-		return target, "s3:" + strings.Join([]string{t.S3.Endpoint, t.S3.Bucket, strings.Trim(t.S3.Prefix, "/")}, "/"), err
+		return s3.New(*t.S3)
 	case t.SFTP != nil:
-		target, err = sftp.New(*t.SFTP)
-		return target, fmt.Sprintf("sftp:%s@%s:%d/%s", t.SFTP.User, t.SFTP.Host, t.SFTP.Port, t.SFTP.Path), err
+		return sftp.New(*t.SFTP)
 	}
-	return nil, "", fmt.Errorf("target %s has no kind", t.Name)
+	return nil, fmt.Errorf("target %s has no kind", t.Name)
+}
+
+// location tells one place from another.
+func location(t configs.Target) string {
+	switch {
+	case t.Dir != nil:
+		return "dir:" + t.Dir.Path
+	case t.MinIO != nil:
+		return strings.Join([]string{t.MinIO.Endpoint, t.MinIO.Bucket, strings.Trim(t.MinIO.Prefix, "/")}, "/")
+	case t.S3 != nil:
+		return "s3:" + strings.Join([]string{t.S3.Endpoint, t.S3.Bucket, strings.Trim(t.S3.Prefix, "/")}, "/")
+	case t.SFTP != nil:
+		return fmt.Sprintf("sftp:%s@%s:%d/%s", t.SFTP.User, t.SFTP.Host, t.SFTP.Port, t.SFTP.Path)
+	}
+	return ""
+}
+
+// describe is a target that is not open: all that can be said without asking it.
+func describe(c *configs.Config, t configs.Target, zone *time.Location) agent.Target {
+	return agent.Target{Name: t.Name, Location: location(t), Retention: agent.Mode(t.Retention), Policy: policies(c, t, zone), Lock: t.Locks(), Scrub: scrub(t), Backfill: t.Backfill}
 }
 
 // prepareTarget makes ready what can be: the directory and its marker.
@@ -71,11 +87,11 @@ func openTargets(c *configs.Config, name string) ([]agent.Target, error) {
 		if name != "" && t.Name != name {
 			continue
 		}
-		target, location, err := openTarget(t)
-		if err != nil {
+		one := describe(c, t, zone)
+		if one.Target, err = openTarget(t); err != nil {
 			return nil, errors.Join(fmt.Errorf("target %s: %w", t.Name, err), closeTargets(open))
 		}
-		open = append(open, agent.Target{Name: t.Name, Location: location, Target: target, Retention: agent.Mode(t.Retention), Policy: policies(c, t, zone), Lock: t.Locks(), Scrub: scrub(t), Backfill: t.Backfill})
+		open = append(open, one)
 	}
 	if len(open) == 0 {
 		return nil, fmt.Errorf("target %q: %w in the configuration", name, errNotFound)
