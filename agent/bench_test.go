@@ -98,7 +98,7 @@ func crowdWorker(b *testing.B, target crowd) *worker {
 		if err != nil {
 			b.Fatal(err)
 		}
-		verdicts[e.Name.String()] = journal.Verdict{Version: e.Version, Stored: e.Stored}
+		verdicts[e.Name.String()] = journal.Verdict{Version: w.version(e), Stored: e.Stored, Found: e.Taken}
 	}
 	if err := j.SetVerdicts("crowd", verdicts); err != nil {
 		b.Fatal(err)
@@ -150,4 +150,49 @@ func BenchmarkFirstScan(b *testing.B) {
 	}
 	b.ReportMetric(float64(heap()-before)/(1<<20), "MiB-held")
 	runtime.KeepAlive(w)
+}
+
+// BenchmarkStatus is the status of a host with 50 series of 200 dumps each, all on one target, as it is read from the journal of an agent
+// that does not run; and the year of all series for the page.
+func BenchmarkStatus(b *testing.B) {
+	w := crowdWorker(b, crowd{series: 50, each: 200})
+	a := w.agent
+	a.Zone, a.Targets, a.State = time.UTC, []Target{w.target}, b.TempDir()
+	a.underway = newUnderway(nil, a.Now, &a.changed)
+	var dumps []*journal.Dump
+	for e, err := range w.vault.List(b.Context(), "db-server") {
+		if err != nil {
+			b.Fatal(err)
+		}
+		dumps = append(dumps, &journal.Dump{
+			ID: e.ID, Path: "/dumps/" + e.File, File: journal.File{Ino: uint64(len(dumps)), Size: 1 << 20}, Series: e.Series, Taken: e.Taken, Found: e.Taken, Name: e.File, Object: e.Object,
+			Health: &journal.Health{State: "ok"}, Targets: map[string]journal.Delivery{w.target.Name: {State: journal.Delivered, Object: e.Object, At: e.Taken}},
+		})
+	}
+	if err := a.journal.Add(dumps...); err != nil {
+		b.Fatal(err)
+	}
+	b.Run("afresh", func(b *testing.B) {
+		for b.Loop() {
+			a.knowledge.facts = nil
+			h, err := a.Status()
+			if err != nil || len(h.Series) != 50 || h.Targets[0].Backups != 10_000 {
+				b.Fatal(err, len(h.Series))
+			}
+		}
+	})
+	b.Run("again", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := a.Status(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("years", func(b *testing.B) {
+		for b.Loop() {
+			if days, err := a.Days(); err != nil || len(days) != 50 {
+				b.Fatal(err)
+			}
+		}
+	})
 }
