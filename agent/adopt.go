@@ -154,7 +154,7 @@ func (w *worker) decline(d *journal.Dump) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.result.Declined++
-	return nil
+	return w.agent.settle(d.ID)
 }
 
 // newest remembers the newest dump of each series that is on this host, and the size of the last one on each file system.

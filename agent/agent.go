@@ -65,6 +65,7 @@ type Options struct {
 	// Ways are the ways out of alarms. Grace is how long a target may fail before that is told, and Repeat after how much time what lasts
 	// is told again; 0: an hour, and a day.
 	Ways          []alarm.Way
+	Pings         alarm.Pings
 	Grace, Repeat time.Duration
 	// Program is the version, for manifests.
 	Program string
@@ -127,6 +128,7 @@ type Agent struct {
 	changed   bell        // rings when there is something new to show
 	underway  *underway
 	unsents   unsents
+	runs      runs
 	knowledge knowledge
 	alarms    alarms
 	began     time.Time // when it was made; zero: it is only to answer what was known
@@ -246,6 +248,11 @@ func (a *Agent) resume() error {
 		a.newest.note(d)
 		a.offer(d)
 	}
+	for _, d := range open {
+		if a.isNewest(d) {
+			a.runs.follow(d, false)
+		}
+	}
 	return nil
 }
 
@@ -298,6 +305,7 @@ func (a *Agent) run(ctx context.Context) error {
 	group.Go(func() error { return a.exams.run(running, a.judged) })
 	group.Go(func() error { return a.relieve(running) })
 	group.Go(func() error { return a.watchAlarms(running) })
+	group.Go(func() error { return a.watchPings(running) })
 	for _, w := range a.workers {
 		group.Go(func() error {
 			// First look what is on the disk: a dump that was renamed while the agent was down is not gone.
@@ -323,6 +331,10 @@ func (a *Agent) Once(ctx context.Context) (Summary, error) {
 	}
 	if err == nil {
 		err = a.tellAlarms(ctx)
+		a.sendPings(ctx)
+		for _, p := range a.Pings.Alive {
+			a.sendAlive(ctx, p)
+		}
 	}
 	a.close(ctx, nil)
 	return s, err

@@ -55,6 +55,7 @@ type host struct {
 	scrub    agent.Scrub
 	backfill bool
 	ways     []alarm.Way
+	pings    alarm.Pings
 	expect   func(string) (time.Duration, bool)
 	expected []string
 	drills   map[string]drill.Schedule
@@ -123,7 +124,7 @@ func (h *host) options(targets []agent.Target, log io.Writer) agent.Options {
 		Targets: targets,
 		State:   h.state, Journal: h.journal, Afresh: h.journal != "journal.db", Memory: 1 << 20, BlockSize: h.block, Program: "test",
 		Now: h.now, Log: slog.New(slog.NewTextHandler(log, nil)), Observer: silent{},
-		Ways: h.ways, Expect: h.expect, Expected: h.expected, Drills: h.drills,
+		Ways: h.ways, Pings: h.pings, Expect: h.expect, Expected: h.expected, Drills: h.drills,
 	}
 }
 

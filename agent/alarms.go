@@ -109,7 +109,7 @@ func (a *Agent) update(h *status.Host, f *facts, unknown error) {
 			})
 		}
 	}
-	book.Update(h.At, troubles)
+	book.Update(h.At, append(troubles, a.runs.troubles()...))
 	a.logAlarms(before, book.Lasting())
 }
 

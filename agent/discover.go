@@ -105,6 +105,9 @@ func (a *Agent) enter(dumps []*journal.Dump) error {
 			a.Log.Warn("dump is suspect", "dump", d.Path, "reason", d.Suspect)
 		}
 		a.unsents.shipped(d.Path)
+		if a.isNewest(d) {
+			a.runs.follow(d, true)
+		}
 		a.offer(d)
 	}
 	a.changed.ring()

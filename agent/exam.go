@@ -287,7 +287,8 @@ func (a *Agent) judged(id string, r dump.Report, failure error) error {
 			w.queue.push(id)
 		}
 	}
-	return nil
+	a.changed.ring()
+	return a.settle(id)
 }
 
 // reexamine begins the exam of a dump that was delivered before there was a verdict, and of which an earlier run knew none.

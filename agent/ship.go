@@ -161,7 +161,7 @@ func (w *worker) record(d *journal.Dump, m *vault.Manifest) error {
 	defer w.mu.Unlock()
 	delete(w.begun, d.ID)
 	w.result.Delivered++
-	return nil
+	return w.agent.settle(d.ID)
 }
 
 // tidy removes what a sealing that will never be finished left on the target. But a crash may have come between the
@@ -220,6 +220,9 @@ func (a *Agent) lose(ctx context.Context, d *journal.Dump, cause error) error {
 		return err
 	}
 	a.held.drop(d.ID)
+	if err := a.settle(d.ID); err != nil {
+		return err
+	}
 	a.Log.Error("dump was lost before all targets had it", "dump", d.Path, "targets", lacking, "err", cause)
 	a.missed(d, lacking, cause)
 	for _, w := range a.workers {

@@ -39,7 +39,7 @@ func (w *worker) stamp(ctx context.Context, d *journal.Dump) error {
 		return err
 	}
 	w.gotDump(d.Series)
-	return nil
+	return w.agent.settle(d.ID)
 }
 
 // recommit signs a manifest that says something else of its dump's health now, and stores it over the old one.
