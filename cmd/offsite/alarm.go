@@ -13,6 +13,7 @@ import (
 
 	"offsite/agent/alarm"
 	"offsite/agent/status"
+	"offsite/cmd/offsite/notify"
 	"offsite/configs"
 )
 
@@ -120,7 +121,7 @@ func printTried(tried []triedWay, asJSON bool, std streams) error {
 	for _, t := range tried {
 		line := t.Way + ": ok"
 		if !t.OK {
-			line = t.Way + ": FAILED: " + printable(t.Error)
+			line = t.Way + ": FAILED: " + notify.Line(t.Error)
 		}
 		if _, err := fmt.Fprintln(std.out, line); err != nil {
 			return err

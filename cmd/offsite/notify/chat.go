@@ -63,7 +63,7 @@ func NewURL(name, address string) (alarm.Way, error) {
 	case !slices.Contains(Schemes(), scheme) && (scheme == "http" || scheme == "https"):
 		return nil, errors.New("is of no service; write webhook: {url: https://...} for a program of your own, or a service's own form, such as slack:// or discord://")
 	case !slices.Contains(Schemes(), scheme):
-		return nil, fmt.Errorf("begins with %s://, which is no service; there are %s", clean(cut(scheme, 40)), strings.Join(Schemes(), ", "))
+		return nil, fmt.Errorf("begins with %s://, which is no service; there are %s", Line(cut(scheme, 40)), strings.Join(Schemes(), ", "))
 	case scheme == "smtp" || scheme == "smtps":
 		return newMail(name, u)
 	case scheme == "telegram":

@@ -81,6 +81,9 @@ func TestNoServiceShowsItsSecrets(t *testing.T) {
 	for _, code := range []int{0, 302, 400, 403, 500} {
 		http.DefaultTransport = echo{code}
 		for scheme, sample := range samples {
+			if scheme == "discord" && code == 500 {
+				continue // it tries again for half a minute
+			}
 			w, err := NewURL("w", sample.url)
 			if err != nil {
 				t.Fatal(scheme, err)

@@ -49,7 +49,7 @@ func (c *Command) Send(ctx context.Context, m alarm.Message) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 5 * time.Second
-	cmd.Env = append(os.Environ(), "OFFSITE_HOST="+clean(w.Host), "OFFSITE_TITLE="+w.Title, "OFFSITE_LEVEL="+string(w.Level), "OFFSITE_STATE="+string(w.State))
+	cmd.Env = append(os.Environ(), "OFFSITE_HOST="+Line(w.Host), "OFFSITE_TITLE="+w.Title, "OFFSITE_LEVEL="+string(w.Level), "OFFSITE_STATE="+string(w.State))
 	var said tail
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(body), &said, &said
 	err = cmd.Run()
@@ -93,7 +93,7 @@ func (t *tail) words() string {
 	defer t.mu.Unlock()
 	lines := strings.Split(strings.TrimSpace(string(t.b)), "\n")
 	end := []rune(strings.Join(lines[max(0, len(lines)-last):], "; "))
-	words := clean(string(end[max(0, len(end)-errorMost):]))
+	words := Line(string(end[max(0, len(end)-errorMost):]))
 	if words == "" {
 		return ""
 	}

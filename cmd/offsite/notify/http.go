@@ -49,11 +49,10 @@ func caller() *http.Client {
 	}
 }
 
-// post sends a body; 2xx is success. The address is in no error.
-func post(ctx context.Context, client *http.Client, address string, header http.Header, body []byte) error {
+// post sends a body; 2xx is success. The secrets are in no error.
+func post(ctx context.Context, client *http.Client, address string, secrets *scrubber, header http.Header, body []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	secrets := scrubURL(address)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(body))
 	if err != nil {
 		return secrets.error(err)
@@ -63,6 +62,9 @@ func post(ctx context.Context, client *http.Client, address string, header http.
 	if err != nil {
 		if late := new(net.Error); errors.As(err, late) && (*late).Timeout() {
 			err = context.DeadlineExceeded
+		}
+		if outer := new(url.Error); errors.As(err, &outer) {
+			err = outer.Err // it has the address, and no more
 		}
 		return secrets.error(err)
 	}

@@ -78,7 +78,7 @@ func newMail(name string, u *url.URL) (*mailer, error) {
 	case len(m.to) == 0:
 		return nil, errors.New("has no to; add to=you@example.org")
 	}
-	m.from.Name = clean(query.Get("fromname"))
+	m.from.Name = Line(query.Get("fromname"))
 	return m, nil
 }
 
@@ -146,7 +146,7 @@ func mailbox(s string) (*netmail.Address, error) {
 	s = strings.ReplaceAll(strings.TrimSpace(s), " ", "+")
 	a, err := netmail.ParseAddress(s)
 	if err != nil || a.Name != "" || a.Address != s {
-		return nil, fmt.Errorf("has the address %q, which is none; write one such as you@example.org", clean(cut(s, 100)))
+		return nil, fmt.Errorf("has the address %q, which is none; write one such as you@example.org", Line(cut(s, 100)))
 	}
 	return a, nil
 }

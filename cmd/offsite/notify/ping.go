@@ -52,14 +52,14 @@ func (p *Ping) Send(ctx context.Context, e alarm.Event, text string) error {
 		return fmt.Errorf("there is no event %q", e)
 	}
 	header := http.Header{"Content-Type": {"text/plain; charset=utf-8"}, "User-Agent": {"offsite"}}
-	return post(ctx, p.client, u.String(), header, []byte(shorten(lines(text), pingMost)))
+	return post(ctx, p.client, u.String(), scrubURL(p.url.String()), header, []byte(shorten(lines(text), pingMost)))
 }
 
 // lines is text with clean lines.
 func lines(text string) string {
 	all := strings.Split(text, "\n")
 	for i := range all {
-		all[i] = clean(all[i])
+		all[i] = Line(all[i])
 	}
 	return strings.Join(all, "\n")
 }

@@ -35,13 +35,13 @@ var (
 // withHost are the kinds of addresses in which the host is one. In the others it often is a token.
 var withHost = []string{"http", "https", "bark", "generic", "gotify", "googlechat", "lark", "matrix", "mattermost", "ntfy", "opsgenie", "pagerduty", "rocketchat", "signal", "zulip"}
 
-// scrubURL hides all of an address but its scheme and host, and the host too where that is none.
-func scrubURL(raw string) *scrubber {
+// scrubURL hides all of an address but its scheme and host, and the host too where that is none. More parts may be secret.
+func scrubURL(raw string, more ...string) *scrubber {
 	u, err := url.Parse(raw)
 	if err != nil {
 		return scrub("", strings.FieldsFunc(raw, func(r rune) bool { return strings.ContainsRune("/:@?&=#", r) })...)
 	}
-	parts := []string{u.Opaque, u.Path, u.Fragment}
+	parts := append(more, u.Opaque, u.Path, u.Fragment)
 	parts = append(parts, strings.Split(u.Path, "/")...)
 	parts = append(parts, strings.Split(u.EscapedPath(), "/")...)
 	for _, pair := range strings.Split(u.RawQuery, "&") {
@@ -97,7 +97,7 @@ func forms(s string) []string {
 	s = strings.ToValidUTF8(s, "\uFFFD")
 	inJSON, _ := json.Marshal(s) // a string is always valid
 	return []string{s, url.QueryEscape(s), url.PathEscape(s), strings.Trim(strconv.Quote(s), `"`), strings.Trim(string(inJSON), `"`), html.EscapeString(s),
-		clean(s), base64.RawStdEncoding.EncodeToString([]byte(s)), base64.RawURLEncoding.EncodeToString([]byte(s))}
+		Line(s), base64.RawStdEncoding.EncodeToString([]byte(s)), base64.RawURLEncoding.EncodeToString([]byte(s))}
 }
 
 // error is err without the secrets, in one line and not long. That time was over stays to be seen; else nothing of err is left in it.
@@ -136,5 +136,5 @@ func (s *scrubber) text(t string) string {
 			return "it failed, and the reason would show its password, which is very short"
 		}
 	}
-	return cut(clean(t), errorMost)
+	return cut(Line(t), errorMost)
 }

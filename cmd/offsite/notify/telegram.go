@@ -23,7 +23,6 @@ type telegram struct {
 	chats       []string // a chat's id or @name, with :thread or without
 	silent      bool
 	api         string
-	secrets     *scrubber
 	client      *http.Client
 }
 
@@ -33,7 +32,6 @@ var telegramToken = regexp.MustCompile(`^[0-9]+:[A-Za-z0-9_-]+$`)
 func newTelegram(name string, u *url.URL) (*telegram, error) {
 	password, _ := u.User.Password()
 	t := &telegram{name: name, token: u.User.Username() + ":" + password, api: "https://api.telegram.org", client: caller()}
-	t.secrets = scrub(t.token, password)
 	if !telegramToken.MatchString(t.token) {
 		return nil, errors.New("has no token of a bot; write telegram://123456:ABC-DEF@telegram?chats=@channel, with the token that BotFather gives")
 	}
@@ -51,7 +49,7 @@ func newTelegram(name string, u *url.URL) (*telegram, error) {
 			t.silent = slices.Contains([]string{"no", "false", "0"}, strings.ToLower(value))
 		case "preview": // there never is one
 		default:
-			return nil, fmt.Errorf("has %s, which is no key here; there are chats and notification", clean(cut(key, 20)))
+			return nil, fmt.Errorf("has %s, which is no key here; there are chats and notification", Line(cut(key, 20)))
 		}
 	}
 	if len(t.chats) == 0 {
@@ -73,7 +71,7 @@ func (t *telegram) Send(ctx context.Context, m alarm.Message) error {
 		}
 		errs = append(errs, err)
 	}
-	return t.secrets.error(errors.Join(errs...))
+	return errors.Join(errs...)
 }
 
 func (t *telegram) tell(ctx context.Context, chat, text string) error {
@@ -86,5 +84,7 @@ func (t *telegram) tell(ctx context.Context, chat, text string) error {
 	if err != nil {
 		return err
 	}
-	return post(ctx, t.client, t.api+"/bot"+t.token+"/sendMessage", http.Header{"Content-Type": {"application/json"}, "User-Agent": {"offsite"}}, body)
+	address := t.api + "/bot" + t.token + "/sendMessage"
+	_, secret, _ := strings.Cut(t.token, ":")
+	return post(ctx, t.client, address, scrubURL(address, t.token, secret), http.Header{"Content-Type": {"application/json"}, "User-Agent": {"offsite"}}, body)
 }

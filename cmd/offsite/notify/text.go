@@ -29,17 +29,17 @@ func heading(m alarm.Message) string {
 	} else {
 		what = summary(m)
 	}
-	return cut(fmt.Sprintf("[offsite %s] %s", clean(m.Host), what), titleMost)
+	return cut(fmt.Sprintf("[offsite %s] %s", Line(m.Host), what), titleMost)
 }
 
 func headline(n alarm.Notice) string {
 	switch {
 	case n.State == alarm.Over:
-		return "OVER: " + clean(n.Text)
+		return "OVER: " + Line(n.Text)
 	case n.State == alarm.Lasting:
-		return "STILL " + word(n) + ": " + clean(n.Text)
+		return "STILL " + word(n) + ": " + Line(n.Text)
 	}
-	return word(n) + ": " + clean(n.Text)
+	return word(n) + ": " + Line(n.Text)
 }
 
 // word is how bad a notice is.
@@ -92,7 +92,7 @@ func plural(n int, one, many string) string {
 func text(m alarm.Message, most int) string {
 	const reserve = 120 // for the last line
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s, %s\n", clean(m.Host), stamp(m.At))
+	fmt.Fprintf(&b, "%s, %s\n", Line(m.Host), stamp(m.At))
 	for i, n := range m.Notices {
 		p := paragraph(n)
 		if i > 0 && b.Len()+len(p) > most-reserve {
@@ -108,16 +108,16 @@ func paragraph(n alarm.Notice) string {
 	var b strings.Builder
 	switch {
 	case n.State == alarm.Over:
-		fmt.Fprintf(&b, "\nOVER: %s\n", clean(n.Text))
+		fmt.Fprintf(&b, "\nOVER: %s\n", Line(n.Text))
 		fmt.Fprintf(&b, "  from %s to %s\n", stamp(n.Since), stamp(n.Over))
 		return b.String()
 	case n.State == alarm.Lasting:
-		fmt.Fprintf(&b, "\nSTILL %s: %s\n", word(n), clean(n.Text))
+		fmt.Fprintf(&b, "\nSTILL %s: %s\n", word(n), Line(n.Text))
 	default:
-		fmt.Fprintf(&b, "\nNEW %s: %s\n", word(n), clean(n.Text))
+		fmt.Fprintf(&b, "\nNEW %s: %s\n", word(n), Line(n.Text))
 	}
 	if n.Remedy != "" {
-		fmt.Fprintf(&b, "  what to do: %s\n", clean(n.Remedy))
+		fmt.Fprintf(&b, "  what to do: %s\n", Line(n.Remedy))
 	}
 	fmt.Fprintf(&b, "  since %s\n", stamp(n.Since))
 	return b.String()
@@ -130,9 +130,9 @@ func stamp(t time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
-// clean makes one line of what may come from a file name or a server: it can forge no line and no header, nor turn the direction of what
+// Line makes one line of what may come from a file name or a server: it can forge no line and no header, nor turn the direction of what
 // is read.
-func clean(s string) string {
+func Line(s string) string {
 	s = strings.Map(func(r rune) rune {
 		switch {
 		case r == '\n' || r == '\r' || r == '\t' || r == '\u2028' || r == '\u2029':

@@ -67,7 +67,7 @@ func (w *Webhook) Send(ctx context.Context, m alarm.Message) error {
 	mac := hmac.New(sha256.New, w.key)
 	mac.Write([]byte(id + "." + at + "."))
 	mac.Write(body)
-	return post(ctx, w.client, w.address, http.Header{
+	return post(ctx, w.client, w.address, scrubURL(w.address), http.Header{
 		"Content-Type":      {"application/json"},
 		"User-Agent":        {"offsite"},
 		"Webhook-Id":        {id},
