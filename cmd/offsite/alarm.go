@@ -49,12 +49,22 @@ Exit 0 if every way works, 3 if some do, 1 if none does, 4 if there is no such w
 			if err != nil {
 				return err
 			}
-			tried := tryWays(cmd.Context(), wanted, testMessage(c.Host, time.Now()))
-			if cmd.Context().Err() != nil {
-				return cmd.Context().Err()
-			}
-			if err := printTried(tried, asJSON, std); err != nil {
+			tried, err := tryWays(cmd.Context(), wanted, testMessage(c.Host, time.Now()), func(t triedWay) error {
+				if asJSON {
+					return nil
+				}
+				_, err := fmt.Fprintln(std.out, t)
 				return err
+			})
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				e := json.NewEncoder(std.out)
+				e.SetIndent("", "  ")
+				if err := e.Encode(tried); err != nil {
+					return err
+				}
 			}
 			return triedOutcome(tried)
 		},
@@ -96,38 +106,38 @@ type triedWay struct {
 	Error string `json:"error,omitempty"`
 }
 
-// tryWays sends by all at once; each has a time limit of its own.
-func tryWays(ctx context.Context, all []alarm.Way, m alarm.Message) []triedWay {
-	tried := make([]triedWay, len(all))
-	var group sync.WaitGroup
-	for i, w := range all {
-		group.Go(func() {
-			tried[i] = triedWay{Way: w.Name(), OK: true}
-			if err := w.Send(ctx, m); err != nil {
-				tried[i] = triedWay{Way: w.Name(), Error: err.Error()}
-			}
-		})
+func (t triedWay) String() string {
+	if t.OK {
+		return t.Way + ": ok"
 	}
-	group.Wait()
-	return tried
+	return t.Way + ": FAILED: " + notify.Line(t.Error)
 }
 
-func printTried(tried []triedWay, asJSON bool, std streams) error {
-	if asJSON {
-		e := json.NewEncoder(std.out)
-		e.SetIndent("", "  ")
-		return e.Encode(tried)
+// tryWays sends by all at once; each has a time limit of its own. What became of each is told in their order, as soon as it is known.
+func tryWays(ctx context.Context, all []alarm.Way, m alarm.Message, tell func(triedWay) error) (tried []triedWay, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	var group sync.WaitGroup
+	defer group.Wait()
+	defer cancel()
+	results := make([]chan error, len(all))
+	for i, w := range all {
+		results[i] = make(chan error, 1)
+		group.Go(func() { results[i] <- w.Send(ctx, m) })
 	}
-	for _, t := range tried {
-		line := t.Way + ": ok"
-		if !t.OK {
-			line = t.Way + ": FAILED: " + notify.Line(t.Error)
+	for i, w := range all {
+		t := triedWay{Way: w.Name(), OK: true}
+		if err := <-results[i]; err != nil {
+			t.OK, t.Error = false, err.Error()
 		}
-		if _, err := fmt.Fprintln(std.out, line); err != nil {
-			return err
+		if ctx.Err() != nil {
+			return tried, ctx.Err()
+		}
+		tried = append(tried, t)
+		if err := tell(t); err != nil {
+			return tried, err
 		}
 	}
-	return nil
+	return tried, nil
 }
 
 func triedOutcome(tried []triedWay) error {

@@ -134,11 +134,11 @@ func TestScrubbing(t *testing.T) {
 			got := s.error(errors.New(text)).Error()
 			for _, secret := range []string{user, password, path, value} {
 				for _, run := range regexp.MustCompile(`[\pL\pN]{8,}`).FindAllString(secret, -1) {
-					if strings.Contains(strings.ToLower(got), strings.ToLower(run)) && !regexp.MustCompile(`^[a-z]{1,9}$`).MatchString(run) {
+					if strings.Contains(strings.ToLower(got), strings.ToLower(run)) && !words.MatchString(run) {
 						t.Errorf("%q in %q from %q", run, got, text)
 					}
 				}
-				if strings.Contains(got, secret) {
+				if strings.Contains(got, secret) && !words.MatchString(secret) {
 					t.Errorf("%q in %q from %q", secret, got, text)
 				}
 			}

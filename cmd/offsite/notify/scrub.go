@@ -29,6 +29,7 @@ type scrubber struct {
 
 var (
 	addresses = regexp.MustCompile(`(?i)[a-z][a-z0-9+.-]*://[^\s"'<>]+`)
+	words     = regexp.MustCompile(`^[a-z]{1,9}$`) // such as slack://hook:...@webhook: no tokens
 	runs      = regexp.MustCompile(`[\pL\pN]{6,}`)
 )
 
@@ -41,7 +42,7 @@ func scrubURL(raw string, more ...string) *scrubber {
 	if err != nil {
 		return scrub("", strings.FieldsFunc(raw, func(r rune) bool { return strings.ContainsRune("/:@?&=#", r) })...)
 	}
-	parts := append(more, u.Opaque, u.Path, u.Fragment)
+	parts := append(more, u.Opaque, u.Path, strings.TrimPrefix(u.Path, "/"), u.Fragment)
 	parts = append(parts, strings.Split(u.Path, "/")...)
 	parts = append(parts, strings.Split(u.EscapedPath(), "/")...)
 	for _, pair := range strings.Split(u.RawQuery, "&") {
@@ -52,12 +53,15 @@ func scrubURL(raw string, more ...string) *scrubber {
 		plain, _ := url.QueryUnescape(value) // "" is passed over
 		parts = append(parts, value, plain)
 	}
-	if scheme, _, _ := strings.Cut(u.Scheme, "+"); !slices.Contains(withHost, scheme) && u.Hostname() != scheme {
+	if scheme, _, _ := strings.Cut(u.Scheme, "+"); !slices.Contains(withHost, scheme) && !words.MatchString(u.Host) {
 		parts = append(parts, u.Host, u.Hostname())
 	}
 	password, _ := u.User.Password()
 	if u.User != nil {
-		parts = append(parts, u.User.Username(), u.User.String(), u.User.Username()+":"+password)
+		parts = append(parts, u.User.String(), u.User.Username()+":"+password)
+		if !words.MatchString(u.User.Username()) {
+			parts = append(parts, u.User.Username())
+		}
 	}
 	return scrub(password, parts...)
 }
@@ -77,7 +81,7 @@ func scrub(password string, parts ...string) *scrubber {
 			}
 		}
 		for _, run := range runs.FindAllString(part, -1) {
-			if len(run) >= 10 || strings.IndexFunc(run, func(r rune) bool { return r < 'a' || r > 'z' }) >= 0 {
+			if !words.MatchString(run) {
 				secrets = append(secrets, run)
 			}
 		}
