@@ -51,6 +51,8 @@ type Config struct {
 	Drills []Drill `yaml:"drills"`
 	// Health is how closely dumps are looked at.
 	Health Health `yaml:"health"`
+	// Alarms is who is told of trouble, and when.
+	Alarms Alarms `yaml:"alarms"`
 	// Memory is the budget for blocks in flight.
 	Memory Size `yaml:"memory"`
 	// BlockSize is the unit of upload; 0: by the size of the dump.
@@ -114,6 +116,7 @@ func New() *Config {
 		State:  "/var/lib/offsite",
 		Memory: 96 << 20,
 		Health: Health{MaxCPU: 1, FullBelow: 50e9},
+		Alarms: Alarms{Grace: time.Hour, Repeat: 24 * time.Hour},
 	}
 }
 
@@ -158,6 +161,9 @@ type Check func(value string) error
 // Checks are what the caller knows better.
 type Checks struct {
 	Recipient, Verifier, Pattern, Age, DSN, Expect Check
+	// Way is the address of a way out of alarms, Hook that of a webhook or a ping, and HookSecret a webhook's secret. Their errors go
+	// without the value, which is a secret.
+	Way, Hook, HookSecret Check
 	// Root, if set, stands for / of the host whose configuration this is, which is another one: secrets and other files
 	// of targets are looked for below it, and the watched directories need not be there.
 	Root string

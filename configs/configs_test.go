@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -83,6 +84,19 @@ var checks = configs.Checks{
 		return nil
 	},
 	Verifier: func(s string) error { return errors.New("not a verifier key") },
+	Way: func(s string) error {
+		if strings.HasPrefix(s, "slakc:") {
+			return errors.New("begins with slakc://, which is no service; there are slack, smtp")
+		}
+		return nil
+	},
+	Hook: func(s string) error {
+		if strings.HasPrefix(s, "http:") {
+			return errors.New("is not encrypted")
+		}
+		return nil
+	},
+	HookSecret: func(string) error { return errors.New("should be whsec_ and base64") },
 	Age: func(s string) error {
 		if !strings.HasSuffix(s, "d") {
 			return errors.New("should be a length of time")
@@ -143,11 +157,51 @@ func TestARelativeSecretFileIsACredential(t *testing.T) {
 	}
 }
 
+func TestAlarms(t *testing.T) {
+	c, err := configs.Parse("x.yaml", relaxed(t), checks)
+	if err != nil || c.Alarms.Grace != time.Hour || c.Alarms.Repeat != 24*time.Hour {
+		t.Fatalf("without any: %+v, %v", c, err)
+	}
+	t.Setenv("CREDENTIALS_DIRECTORY", "/run/credentials/offsite")
+	text := string(relaxed(t)) + `
+alarms:
+  grace: 0s
+  ways:
+    mail: {url: "smtp://$u:hunter2@mail/?to=a"}
+    chat: {url_file: chat, level: problem}
+    hook: {webhook: {url_file: hook, secret_file: /etc/s}}
+    page: {command: [/bin/tell, --now]}
+  pings:
+    - {series: "shop*", url_file: hc}
+    - {alive: 5m, url: https://hc-ping.com/hunter2}
+`
+	if c, err = configs.Parse("x.yaml", []byte(text), checks); err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, w := range c.Alarms.Ways {
+		names = append(names, w.Name)
+	}
+	w, p := c.Alarms.Ways, c.Alarms.Pings
+	if got := strings.Join(names, " "); got != "mail chat hook page" || c.Alarms.Grace != 0 {
+		t.Errorf("%s %+v", got, c.Alarms)
+	}
+	if w[0].URL.Reveal() != "smtp://$u:hunter2@mail/?to=a" || w[1].URLFile != "/run/credentials/offsite/chat" || w[1].Level != "problem" ||
+		w[2].Webhook.URLFile != "/run/credentials/offsite/hook" || w[2].Webhook.SecretFile != "/etc/s" || len(w[3].Command) != 2 ||
+		p[0].Series != "shop*" || p[0].URLFile != "/run/credentials/offsite/hc" || p[1].Alive != 5*time.Minute {
+		t.Errorf("%+v", c.Alarms)
+	}
+	if strings.Contains(fmt.Sprintf("%+v %#v", c, c), "hunter2") {
+		t.Error("a secret is printed")
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add(string(configs.Example))
 	f.Add("a: [")
 	f.Add("watch: [{path: 1}]\ntargets: {a: {dir: {}}}")
 	f.Add("&a [*a]")
+	f.Add("alarms: {repeat: 1s, ways: {a: {url: x, url_file: y}, b: {webhook: {}}}, pings: [{alive: 1s}]}")
 	f.Fuzz(func(t *testing.T, text string) {
 		if _, err := configs.Parse("x.yaml", []byte(text), configs.Checks{}); err != nil && err.Error() == "" {
 			t.Error("a mistake without words")

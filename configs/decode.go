@@ -129,6 +129,8 @@ func (d *decoder) value(n ast.Node, v reflect.Value, key string) {
 		named(d, n, v.Addr().Interface().(*[]Target), key, "target", func(t *Target) *string { return &t.Name })
 	case v.Type() == reflect.TypeFor[[]Drill]():
 		named(d, n, v.Addr().Interface().(*[]Drill), key, "drill", func(t *Drill) *string { return &t.Name })
+	case v.Type() == reflect.TypeFor[[]Way]():
+		named(d, n, v.Addr().Interface().(*[]Way), key, "way", func(w *Way) *string { return &w.Name })
 	case v.Kind() == reflect.Struct:
 		if m := d.mapping(n, key); m != nil {
 			d.structure(m, v, key)

@@ -59,6 +59,7 @@ func (v *validator) config(c *Config) {
 	v.targets(c)
 	v.keeps(c)
 	v.drills(c)
+	v.alarms(&c.Alarms)
 	v.sizes(c)
 }
 

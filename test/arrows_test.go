@@ -89,7 +89,7 @@ func TestArrowsPointDown(t *testing.T) {
 func TestTheCoreKnowsNoVendor(t *testing.T) {
 	for _, p := range list(t, "./providers", "./crypto", "./agent/...") {
 		for _, d := range p.Deps {
-			if strings.Contains(d, "aws-sdk") || strings.Contains(d, "minio") || strings.Contains(d, "pkg/sftp") || strings.Contains(d, "yaml") {
+			if strings.Contains(d, "aws-sdk") || strings.Contains(d, "minio") || strings.Contains(d, "pkg/sftp") || strings.Contains(d, "yaml") || strings.Contains(d, "shoutrrr") || strings.Contains(d, "go-mail") {
 				t.Errorf("%s depends on %s", p.ImportPath, d)
 			}
 		}
@@ -103,7 +103,7 @@ func TestTheCoreKnowsNoVendor(t *testing.T) {
 
 func TestTestsStayOutOfTheBinary(t *testing.T) {
 	for _, d := range list(t, "./cmd/offsite")[0].Deps {
-		for _, bad := range []string{"testing", "pgregory.net/rapid", "go.uber.org/goleak", "github.com/rogpeppe/go-internal", "offsite/test", "offsite/providers/targettest", "offsite/providers/mem"} {
+		for _, bad := range []string{"testing", "pgregory.net/rapid", "go.uber.org/goleak", "github.com/rogpeppe/go-internal", "github.com/emersion", "github.com/standard-webhooks", "github.com/onsi", "offsite/test", "offsite/providers/targettest", "offsite/providers/mem"} {
 			if d == bad || strings.HasPrefix(d, bad+"/") {
 				t.Errorf("the binary contains %s", d)
 			}

@@ -15,6 +15,7 @@ import (
 	"offsite/agent/limit"
 	"offsite/agent/retention"
 	"offsite/agent/watch"
+	"offsite/cmd/offsite/notify"
 	"offsite/configs"
 	"offsite/crypto"
 )
@@ -54,6 +55,7 @@ func configChecks() configs.Checks {
 			_, err := retention.ParseDuration(s)
 			return err
 		},
+		Way: notify.CheckURL, Hook: notify.CheckAddress, HookSecret: notify.CheckHookSecret,
 	}
 }
 
