@@ -127,7 +127,7 @@ func (r *reader) stream(ctx context.Context, st *vault.Stream) {
 	if due, known := r.Due(st.Times, l.zone); known {
 		l.Due, l.Overdue = due.UTC(), r.Now.After(due)
 	}
-	l.Problems = append(l.problems(), l.Problems...)
+	l.Problems = l.problems()
 	r.add(st.Host, &l)
 }
 

@@ -227,10 +227,10 @@ func TestTroubles(t *testing.T) {
 		"flipped":  {status.Problem, true, "the manifest of the backup of 2026-11-22 03:00 UTC is damaged"},
 		"stranger": {status.Problem, true, "is signed by stranger+"},
 		"copied":   {status.Problem, true, "damaged"},
-		"lost":     {status.Problem, true, "1 backups have lost their data"},
+		"lost":     {status.Problem, true, "1 backup has lost its data"},
 		"short":    {status.Problem, true, "has 5 bytes, and its manifest says 1000"},
 		"never":    {status.Problem, false, "none of the newest backups is healthy"},
-		"future":   {status.Warning, true, "1 backups are of the future"},
+		"future":   {status.Warning, true, "1 backup is of the future"},
 		"gone":     {status.OK, true, ""},
 	} {
 		_, s := find(t, f, "a", series)
@@ -264,7 +264,7 @@ func TestWhatIsNoHost(t *testing.T) {
 	if len(f.Hosts) != 2 || f.Strange != 4 {
 		t.Errorf("%+v", *f)
 	}
-	if h, s := find(t, f, "new", "shop"); h.Level != status.Warning || s.Unfinished != 1 || s.Backups != 0 || s.Problems[0] != "no backup yet, 1 unfinished uploads" {
+	if h, s := find(t, f, "new", "shop"); h.Level != status.Warning || s.Unfinished != 1 || s.Backups != 0 || s.Problems[0] != "no backup yet, 1 unfinished upload" {
 		t.Errorf("%+v", h)
 	}
 }
