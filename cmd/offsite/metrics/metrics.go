@@ -46,6 +46,7 @@ func New(source func(context.Context) (*status.Host, error), version string, log
 		host, err := source(r.Context())
 		if err != nil {
 			log.Error("metrics: the state of this host cannot be read", "err", err)
+			host = nil
 		}
 		one := prometheus.NewRegistry()
 		one.MustRegister(&collector{all, host, version})
