@@ -29,7 +29,7 @@ lint: $(BIN)/staticcheck ## gofmt, vet, staticcheck
 	go vet $(PKGS)
 	$(BIN)/staticcheck $(PKGS)
 
-servers: $(BIN)/age $(BIN)/minio $(BIN)/versitygw $(BIN)/toxiproxy ## stock age, and the real servers that the tests talk to
+servers: $(BIN)/age $(BIN)/minio $(BIN)/versitygw $(BIN)/toxiproxy $(BIN)/promtool ## stock age, the real servers that the tests talk to, and Prometheus' own checks
 
 # Each tool is a module of its own, so that none of its dependencies reaches go.mod or another tool.
 $(BIN)/age: PKG := filippo.io/age/cmd/age
@@ -37,9 +37,11 @@ $(BIN)/minio: PKG := github.com/minio/minio
 $(BIN)/versitygw: PKG := github.com/versity/versitygw/cmd/versitygw
 $(BIN)/toxiproxy: PKG := github.com/Shopify/toxiproxy/v2/cmd/server
 $(BIN)/staticcheck: PKG := honnef.co/go/tools/cmd/staticcheck
+$(BIN)/promtool: PKG := github.com/prometheus/prometheus/cmd/promtool
+$(BIN)/promtool: TAGS := remove_all_sd
 $(BIN)/%: test/tools/%/go.sum
 	@mkdir -p $(BIN)
-	cd test/tools/$* && { $(FETCH) go mod download || $(FETCH) go mod download; } && go build -o $@.new $(PKG)
+	cd test/tools/$* && fetch="$(FETCH) go list -deps -tags=$(TAGS) $(PKG)" && { $$fetch || $$fetch; } >/dev/null && go build -tags=$(TAGS) -o $@.new $(PKG)
 	@mv $@.new $@
 
 packages: ## Debian's packages that the tests need, if they are missing

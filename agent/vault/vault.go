@@ -71,7 +71,7 @@ func (v *Vault) List(ctx context.Context, host string) iter.Seq2[Entry, error] {
 	if host != "" {
 		prefix = encode(Text(host)) + "/"
 	}
-	return v.list(ctx, prefix)
+	return v.list(ctx, prefix, nil)
 }
 
 // HostDir is the directory that holds all of a host's objects.
@@ -82,10 +82,11 @@ func SeriesDir(host, series string) string { return HostDir(host) + "/" + encode
 
 // ListSeries is List for one series of one host.
 func (v *Vault) ListSeries(ctx context.Context, host, series string) iter.Seq2[Entry, error] {
-	return v.list(ctx, SeriesDir(host, series)+"/")
+	return v.list(ctx, SeriesDir(host, series)+"/", nil)
 }
 
-func (v *Vault) list(ctx context.Context, prefix string) iter.Seq2[Entry, error] {
+// list tells strange, unless that is nil, the objects that it passes over.
+func (v *Vault) list(ctx context.Context, prefix string, strange func(object string)) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		var data Entry // a data object whose manifest, if there is one, is the next name in order
 		flush := func() bool {
@@ -101,6 +102,9 @@ func (v *Vault) list(ctx context.Context, prefix string) iter.Seq2[Entry, error]
 			name, isManifest := strings.CutSuffix(object.Name, manifestSuffix)
 			n, err := Parse(name)
 			if err != nil {
+				if strange != nil {
+					strange(object.Name)
+				}
 				continue
 			}
 			if isManifest && data.Name == n {

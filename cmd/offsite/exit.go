@@ -37,6 +37,7 @@ var (
 	errUnaccepted error = partly("not every target was reached: accept it again when they are")
 	errUnrepaired error = partly("not every target was reached: repair again when they are")
 	errUnverified error = partly("not every target could be looked at")
+	errUnlisted   error = partly("not all of the target could be read")
 )
 
 type partly string
