@@ -57,7 +57,7 @@ type Options struct {
 	// Health is how closely dumps are looked at.
 	Health Health
 	// Drills are the drills that are to pass again and again, and when: it is told when one does not.
-	Drills map[string]drill.Schedule
+	Drills map[string]Drill
 	// Expect says in how much time after the last dump of a series the next one must be there, if somebody has written that down (0: it may be
 	// silent); nil: nobody has. Expected are the names of series that must bring dumps though none was ever met.
 	Expect   func(series string) (within time.Duration, said bool)
@@ -79,6 +79,13 @@ type Options struct {
 type Source struct {
 	watch.Dir
 	dump.Rules
+}
+
+// Drill is what the agent must know of a drill that is to be run again and again.
+type Drill struct {
+	drill.Schedule
+	// Covers says whether a series is to be restored by it.
+	Covers func(series string) bool
 }
 
 // Target is one place that gets every dump.

@@ -22,7 +22,6 @@ import (
 
 	"offsite/agent"
 	"offsite/agent/alarm"
-	"offsite/agent/drill"
 	"offsite/agent/dump"
 	"offsite/agent/retention"
 	"offsite/agent/vault"
@@ -58,7 +57,7 @@ type host struct {
 	pings    alarm.Pings
 	expect   func(string) (time.Duration, bool)
 	expected []string
-	drills   map[string]drill.Schedule
+	drills   map[string]agent.Drill
 }
 
 func newHost(t *testing.T) *host {

@@ -299,8 +299,8 @@ func (monthly) Next(done time.Time) time.Time { return done.AddDate(0, 0, 30) }
 
 func TestDrillsAreTold(t *testing.T) {
 	y := newYear(t)
-	y.drills = map[string]drill.Schedule{"shop": monthly{}}
-	y.once()
+	y.drills = map[string]agent.Drill{"shop": {Schedule: monthly{}, Covers: func(s string) bool { return s == "shop" }}}
+	y.days(1, "shop", "blog")
 	record := func(reason string) {
 		b, err := drill.OpenBook(y.state)
 		if err != nil {

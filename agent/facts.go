@@ -97,7 +97,7 @@ func (a *Agent) conclude(f *facts) error {
 			}
 			s.copies = append(s.copies, c)
 			for _, k := range s.on[t.Name] {
-				if t.Scrub.Every > 0 && k.Damage == "" && k.Trouble == "" && a.Now().Sub(k.Proven) <= t.Scrub.Every {
+				if t.Scrub.Every > 0 && k.Damage == "" && k.Unread == "" && k.Trouble == "" && a.Now().Sub(k.Proven) <= t.Scrub.Every {
 					f.proven[t.Name]++
 				}
 			}
@@ -149,6 +149,8 @@ func (k *known) damaged() string {
 		return k.Trouble
 	case k.Damage != "":
 		return k.Damage
+	case k.Unread != "":
+		return "it cannot be read: " + k.Unread
 	}
 	return k.Unsound
 }

@@ -35,6 +35,8 @@ type history struct {
 	dumps map[string]bool
 	// troubles are what the listing says is not as its manifest has it, by object.
 	troubles map[string]string
+	// unread are why manifests could not be read; their backups count as unsound.
+	unread []error
 	// broken are the sizes that signed manifests give of data that is missing or damaged, by object.
 	broken map[string]int64
 }
@@ -61,8 +63,20 @@ func identity(n vault.Name, v journal.Verdict) string {
 }
 
 // history lists one series of the target, or all of them. Manifests are read once; what they said is in the journal.
-// That a manifest cannot be read for lack of a connection is an error: a plan must not rest on half of the facts.
+// That a manifest cannot be read is an error: a plan must not rest on half of the facts.
 func (w *worker) history(ctx context.Context, series string) (*history, error) {
+	h, err := w.partialHistory(ctx, series)
+	if err == nil {
+		err = errors.Join(h.unread...)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return h, nil
+}
+
+// partialHistory is history for whoever removes nothing: one manifest that cannot be read does not keep it from looking at the others.
+func (w *worker) partialHistory(ctx context.Context, series string) (*history, error) {
 	entries := w.vault.List(ctx, w.agent.Host)
 	if series != "" {
 		entries = w.vault.ListSeries(ctx, w.agent.Host, series)
@@ -89,7 +103,7 @@ func (w *worker) history(ctx context.Context, series string) (*history, error) {
 	if err := w.recall(h, some, unread); err != nil {
 		return nil, err
 	}
-	if err := w.judge(ctx, maps.Values(unread), verdicts); err != nil {
+	if err := w.judge(ctx, h, maps.Values(unread), verdicts); err != nil {
 		return nil, err
 	}
 	for _, object := range slices.Sorted(maps.Keys(verdicts)) {
@@ -148,23 +162,29 @@ func (h *history) add(e vault.Entry, v journal.Verdict) {
 	h.series[e.Series] = append(h.series[e.Series], b)
 }
 
+// mostUnread is how many manifests may fail to be read before the target is to blame.
+const mostUnread = 20
+
 // judge reads manifests, several at once.
-func (w *worker) judge(ctx context.Context, entries iter.Seq[vault.Entry], verdicts map[string]journal.Verdict) error {
+func (w *worker) judge(ctx context.Context, h *history, entries iter.Seq[vault.Entry], verdicts map[string]journal.Verdict) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(reading)
 	var mu sync.Mutex
 	for e := range entries {
 		group.Go(func() error {
 			v, err := w.verdict(ctx, e)
-			if isMissing(err) {
-				return nil // removed since it was listed
-			}
-			if err != nil {
-				return err
-			}
 			mu.Lock()
 			defer mu.Unlock()
-			verdicts[e.Object] = v
+			switch {
+			case err == nil:
+				verdicts[e.Object] = v
+			case isMissing(err): // removed since it was listed
+			case ctx.Err() != nil || len(h.unread) == mostUnread:
+				return err
+			default:
+				h.unread = append(h.unread, err)
+				h.series[e.Series] = append(h.series[e.Series], retention.Backup{Object: e.Object, Shape: dump.Shape(e.File), Taken: e.Taken, Unsound: fmt.Sprintf("its manifest cannot be read: %v", err)})
+			}
 			return nil
 		})
 	}

@@ -12,7 +12,7 @@ import (
 
 // drillStatus is what is known of the drills that are to be run again and again, by their names and series. The drills themselves are
 // another process, which has a key that opens the backups, and somebody's timer: that may be broken.
-func (a *Agent) drillStatus() ([]status.Drill, error) {
+func (a *Agent) drillStatus(f *facts) ([]status.Drill, error) {
 	if len(a.Drills) == 0 {
 		return nil, nil
 	}
@@ -23,29 +23,33 @@ func (a *Agent) drillStatus() ([]status.Drill, error) {
 	var all []status.Drill
 	for _, name := range slices.Sorted(maps.Keys(a.Drills)) {
 		bySeries := map[string][]drill.Record{}
-		for _, r := range book[name] {
-			bySeries[r.Series] = append(bySeries[r.Series], r)
+		for series, s := range f.series {
+			if len(s.on) > 0 && a.Drills[name].Covers(series) {
+				bySeries[series] = nil
+			}
 		}
-		if len(bySeries) == 0 {
-			bySeries[""] = nil
+		for _, r := range book[name] {
+			if _, covered := bySeries[r.Series]; covered { // what it does not cover any more is over
+				bySeries[r.Series] = append(bySeries[r.Series], r)
+			}
 		}
 		for _, series := range slices.Sorted(maps.Keys(bySeries)) {
-			all = append(all, a.oneDrill(name, series, bySeries[series]))
+			all = append(all, a.oneDrill(name, series, bySeries[series], f.run.First))
 		}
 	}
 	return all, nil
 }
 
-// oneDrill is a drill of one series. One that was never run is due since the agent was started.
-func (a *Agent) oneDrill(name, series string, records []drill.Record) status.Drill {
-	schedule := a.Drills[name]
+// oneDrill is a drill of one series. One that was never run is due since an agent ran first.
+func (a *Agent) oneDrill(name, series string, records []drill.Record, first time.Time) status.Drill {
+	schedule := a.Drills[name].Schedule
 	s := status.Drill{Name: name, Series: series, Level: status.OK, Trend: []status.Run{}}
 	for _, r := range records[max(0, len(records)-shownRuns):] {
 		s.Trend = append(s.Trend, status.Run{
 			Target: r.Target, Dump: r.Name, Taken: r.Taken.UTC(), Began: r.Began.UTC(), Took: r.Took, Bytes: r.Bytes, Rows: r.Rows, Passed: r.Passed(), Reason: r.Reason,
 		})
 	}
-	since := a.began
+	since := first
 	if n := len(s.Trend); n > 0 {
 		s.Last = &s.Trend[n-1]
 		since = s.Last.Began

@@ -17,6 +17,7 @@ import (
 	"offsite/agent/retention"
 	"offsite/agent/vault"
 	"offsite/crypto"
+	"offsite/providers"
 	"offsite/providers/mem"
 )
 
@@ -210,6 +211,41 @@ func TestRepairOfDataWithoutItsManifest(t *testing.T) {
 	}
 	h.check(h.a, want)
 	h.check(h.b, want)
+}
+
+// One manifest that cannot be read keeps no other backup from being repaired, and nothing is removed meanwhile.
+func TestRepairPassesWhatCannotBeRead(t *testing.T) {
+	h := newHost(t)
+	want := map[string][]byte{}
+	for _, name := range []string{"a_20260101.sql", "a_20260102.sql"} {
+		want[name] = h.write(name, 100_000)
+	}
+	h.once()
+	flip(h.a, object(t, h.a, "a_20260102.sql"), 50_000)
+	unreadable := object(t, h.a, "a_20260101.sql") + ".manifest"
+	h.a.Fault(func(c mem.Call) error {
+		if c.Op == "get" && c.Name == unreadable {
+			return fmt.Errorf("input/output error: %w", providers.ErrPermanent)
+		}
+		return nil
+	})
+	h.journal = "repair.db"
+	a := h.start()
+	all, err := a.Repair(t.Context(), agent.RepairOptions{Level: vault.Hash})
+	a.Close()
+	if err == nil || !strings.Contains(err.Error(), "input/output error") {
+		t.Errorf("%v", err)
+	}
+	var done []string
+	for _, r := range all {
+		done = append(done, fmt.Sprint(r.Target, " ", r.Done != "", " ", r.Err != nil))
+	}
+	if got := strings.Join(done, ", "); got != "a false true, a true false" {
+		t.Errorf("%s: %+v", got, all)
+	}
+	h.a.Fault(nil)
+	h.journal = "journal.db"
+	h.check(h.a, want)
 }
 
 // What came within the day, after all that the target has, may be on its way.

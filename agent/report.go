@@ -103,7 +103,7 @@ func (a *Agent) report(f *facts) (*status.Host, error) {
 		}
 		h.Series = append(h.Series, s)
 	}
-	drills, err := a.drillStatus()
+	drills, err := a.drillStatus(f)
 	h.Drills = append(h.Drills, drills...)
 	return h, err
 }

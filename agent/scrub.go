@@ -62,7 +62,7 @@ func (w *worker) careOnce(ctx context.Context) error {
 func (w *worker) compareDamaged(ctx context.Context) error {
 	var damaged []string
 	err := w.agent.journal.Known(w.target.Name, func(object string, v journal.Verdict) {
-		if v.Damage != "" {
+		if v.Damage != "" || v.Unread != "" {
 			damaged = append(damaged, object)
 		}
 	})
@@ -77,7 +77,7 @@ func (w *worker) scrub(ctx context.Context) error {
 	if w.target.Scrub.Every == 0 {
 		return nil
 	}
-	h, err := w.history(ctx, "")
+	h, err := w.partialHistory(ctx, "")
 	if mayNotLook(err) {
 		return nil
 	}
@@ -89,8 +89,11 @@ func (w *worker) scrub(ctx context.Context) error {
 		return err
 	}
 	need, most := w.today(all, total)
-	read, looked := int64(0), 0
+	read, looked, inARow := int64(0), 0, 0
 	for _, b := range all {
+		if b.since.IsZero() && read > 0 && read+b.Stored > most/2 {
+			continue // the damaged leave room for the others, and take turns
+		}
 		if need-read < b.Stored && w.left(b) >= 1 {
 			break
 		}
@@ -100,11 +103,19 @@ func (w *worker) scrub(ctx context.Context) error {
 			}
 			break
 		}
+		err := w.compare(ctx, b.Object)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			if inARow++; inARow == maxUnread {
+				return err
+			}
+			continue // one that rots away is no reason to read no other
+		}
+		inARow = 0
 		read += b.Stored
 		looked++
-		if err := w.compare(ctx, b.Object); err != nil {
-			return err
-		}
 	}
 	if looked > 0 {
 		w.log.Info("scrub: read backups and compared them", "backups", looked, "bytes", read)
@@ -112,10 +123,14 @@ func (w *worker) scrub(ctx context.Context) error {
 	return nil
 }
 
+// maxUnread is after how many backups in a row that cannot be read the target is to blame.
+const maxUnread = 5
+
 // unread is a backup with the time since when nobody has read it, or when it was found.
 type unread struct {
 	retention.Backup
-	since time.Time
+	since time.Time // zero: it was damaged
+	last  time.Time // the last look
 }
 
 // unread are the backups whose data can be compared, what was damaged first, and then what was not read for the longest time; and
@@ -136,17 +151,17 @@ func (w *worker) unread(h *history) (all []unread, total int64, err error) {
 				continue // its manifest says nothing of its data
 			}
 			total += b.Stored
-			u := unread{b, b.Found}
+			u := unread{b, b.Found, v.Proven}
 			if v.Proven.After(u.since) {
 				u.since = v.Proven
 			}
-			if v.Damage != "" {
+			if v.Damage != "" || v.Unread != "" {
 				u.since = time.Time{}
 			}
 			all = append(all, u)
 		}
 	}
-	slices.SortFunc(all, func(a, b unread) int { return cmp.Or(a.since.Compare(b.since), cmp.Compare(a.Object, b.Object)) })
+	slices.SortFunc(all, func(a, b unread) int { return cmp.Or(a.since.Compare(b.since), a.last.Compare(b.last), cmp.Compare(a.Object, b.Object)) })
 	return all, total, nil
 }
 
@@ -191,16 +206,39 @@ func (w *worker) compare(ctx context.Context, object string) error {
 	if isMissing(err) {
 		return nil // removed since it was listed
 	}
-	proof := journal.Proof{Proven: w.agent.Now()}
 	switch conditionOf(err) {
+	case good:
+		return w.agent.journal.SetProof(w.target.Name, object, journal.Proof{Proven: w.agent.Now()})
 	case damaged:
-		proof.Damage = err.Error()
 		w.log.Error("a backup is damaged on the target; `offsite repair` makes it whole", "object", object, "err", err)
-		w.mu.Lock()
-		w.result.Damaged++
-		w.mu.Unlock()
-	case unknown:
+		w.foundDamaged()
+		return w.agent.journal.SetProof(w.target.Name, object, journal.Proof{Proven: w.agent.Now(), Damage: err.Error()})
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return errors.Join(err, w.unreadable(ctx, name, err))
+}
+
+// unreadable notes that the data of a backup cannot be read, if the target answers when it is asked whether it is there: disks rot like
+// that.
+func (w *worker) unreadable(ctx context.Context, name vault.Name, cause error) error {
+	if _, err := w.target.Stat(ctx, name.String()); err != nil {
+		return nil // nobody knows whose fault it is
+	}
+	w.log.Error("a backup cannot be read, though the target answers", "object", name.String(), "err", cause)
+	w.foundDamaged()
+	verdicts, err := w.agent.journal.Verdicts(w.target.Name, []string{name.String()})
+	if err != nil || verdicts[0] == nil {
 		return err
 	}
-	return w.agent.journal.SetProof(w.target.Name, object, proof)
+	proof := verdicts[0].Proof
+	proof.Unread = cause.Error()
+	return w.agent.journal.SetProof(w.target.Name, name.String(), proof)
+}
+
+func (w *worker) foundDamaged() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.result.Damaged++
 }

@@ -15,6 +15,8 @@ import (
 
 	"offsite/agent"
 	"offsite/agent/retention"
+	"offsite/providers"
+	"offsite/providers/mem"
 )
 
 // Every backup is read once in thirty days, about a thirtieth of them each day and never more than the budget; what rots is found
@@ -67,6 +69,40 @@ func TestTheScrubReadsEverythingInTime(t *testing.T) {
 				t.Error("what is whole again is still told")
 			}
 		})
+	}
+}
+
+// One backup that cannot be read, though the target answers, keeps nothing else from being read, and counts as damaged.
+func TestTheScrubPassesWhatCannotBeRead(t *testing.T) {
+	h := newHost(t)
+	h.onlyA, h.scrub = true, agent.Scrub{Every: 5 * 24 * time.Hour}
+	now := time.Date(2026, 3, 1, 4, 0, 0, 0, time.UTC)
+	h.now = func() time.Time { return now }
+	for i := range 10 {
+		h.write(fmt.Sprintf("db_202601%02d.sql", i+1), 1000)
+	}
+	h.once()
+	unreadable := object(t, h.a, "db_20260101.sql")
+	for i := 1; i < 10; i++ {
+		flip(h.a, object(t, h.a, fmt.Sprintf("db_202601%02d.sql", i+1)), 700)
+	}
+	h.a.Fault(func(c mem.Call) error {
+		if c.Op == "get" && c.Name == unreadable {
+			return fmt.Errorf("input/output error: %w", providers.ErrPermanent)
+		}
+		return nil
+	})
+	for range 6 {
+		now = now.Add(24 * time.Hour)
+		if s := h.once(); s.Complete() {
+			t.Error("a run that could not read everything counts as complete")
+		}
+	}
+	a := h.start()
+	defer a.Close()
+	s, err := a.Status()
+	if err != nil || s.Targets[0].Damaged != 10 {
+		t.Errorf("%d are damaged or cannot be read, want 10: %v", s.Targets[0].Damaged, err)
 	}
 }
 

@@ -29,10 +29,13 @@ func (a *Agent) takeStock(ctx context.Context, series string) (*stock, error) {
 	s := &stock{on: map[*worker]map[string]retention.Backup{}, bare: map[*worker]map[string]int64{}, broken: map[string]int64{}, series: map[string]string{}, coming: map[*worker]int{}}
 	var failed []error
 	for _, w := range a.workers {
-		h, err := w.history(ctx, series)
+		h, err := w.partialHistory(ctx, series)
 		if err != nil {
 			failed = append(failed, fmt.Errorf("target %s: %w", w.target.Name, err))
 			continue
+		}
+		if len(h.unread) > 0 {
+			failed = append(failed, fmt.Errorf("target %s: %w", w.target.Name, errors.Join(h.unread...)))
 		}
 		s.on[w], s.bare[w] = map[string]retention.Backup{}, map[string]int64{}
 		maps.Copy(s.broken, h.broken)

@@ -44,6 +44,12 @@ type DrillCheck struct {
 	Database string `yaml:"database"`
 }
 
+// Covers says whether the drill restores a series.
+func (d *Drill) Covers(series string) bool {
+	fits, _ := path.Match(d.Series, series)
+	return fits || d.Series == series
+}
+
 func (v *validator) drills(c *Config) {
 	for i := range c.Drills {
 		d := &c.Drills[i]

@@ -41,6 +41,8 @@ type Proof struct {
 	Proven time.Time `json:"proven,omitzero"`
 	// Damage is what was wrong; empty: it was whole.
 	Damage string `json:"damage,omitempty"`
+	// Unread is why it could not be read, though the target answered; empty: it could. Proven is of the look before then.
+	Unread string `json:"unread,omitempty"`
 }
 
 // SetProof records a look at the data of a backup of which there is a verdict.

@@ -102,6 +102,7 @@ func readOptions(c *configs.Config, log io.Writer) (agent.Options, error) {
 	return agent.Options{
 		Host: c.Host, Zone: zone, Targets: targets, State: c.State, Journal: agentJournal, Program: "offsite " + version,
 		Drills: drills(c), Expect: expectations(c), Expected: c.ExpectedSeries(),
+		Ways: ways(c, time.Now), Pings: pings(c), Grace: c.Alarms.Grace, Repeat: c.Alarms.Repeat,
 		Now: time.Now, Log: slog.New(slog.NewTextHandler(log, nil)), Observer: quiet{},
 	}, nil
 }
@@ -138,11 +139,11 @@ func agentOptions(c *configs.Config, log io.Writer) (agent.Options, error) {
 }
 
 // drills are those that are to be run again and again.
-func drills(c *configs.Config) map[string]drill.Schedule {
-	every := map[string]drill.Schedule{}
+func drills(c *configs.Config) map[string]agent.Drill {
+	every := map[string]agent.Drill{}
 	for _, d := range c.Drills {
 		if !d.Every.Never() {
-			every[d.Name] = d.Every
+			every[d.Name] = agent.Drill{Schedule: d.Every, Covers: d.Covers}
 		}
 	}
 	return every
