@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"offsite/agent/dump"
+	"offsite/agent/journal"
 	"offsite/agent/vault"
 )
 
@@ -15,6 +16,8 @@ type Accepted struct {
 	Target, Object string
 	// Reason is why it was suspect.
 	Reason string
+	// Health is what its manifest says now.
+	Health vault.Health
 }
 
 // Accept settles a false alarm: the suspect backup of that file or object name counts as healthy on every target that has it,
@@ -43,7 +46,7 @@ func (a *Agent) Accept(ctx context.Context, what string) (all []Accepted, err er
 				err = errors.Join(err, acceptErr)
 				continue
 			}
-			all = append(all, Accepted{w.target.Name, m.Object, reason})
+			all = append(all, Accepted{w.target.Name, m.Object, reason, m.Health})
 		}
 		if err != nil && len(found) > 0 {
 			failed = append(failed, fmt.Errorf("target %s: %w", w.target.Name, err))
@@ -80,4 +83,21 @@ func (w *worker) accept(ctx context.Context, m *vault.Manifest) error {
 	was := strings.TrimSpace(m.Health.Reason)
 	m.Health.State, m.Health.Reason, m.Health.Accepted = dump.OK, "a person has accepted it; it was suspect: "+was, w.agent.Now().UTC()
 	return w.recommit(ctx, name, m)
+}
+
+// HearAccepted takes it into the journal that a person has accepted a dump: a target that gets it later is told so, too.
+func (a *Agent) HearAccepted(object string, h vault.Health) error {
+	name, err := vault.Parse(object)
+	if err != nil || h.Accepted.IsZero() {
+		return err
+	}
+	d, err := a.journal.ByID(name.ID)
+	if err != nil || d == nil || d.Object != object || d.Health == nil || d.Health.State != dump.Suspect {
+		return err
+	}
+	_, err = a.journal.Update(name.ID, func(d *journal.Dump) {
+		health := journal.Health(h)
+		d.Health = &health
+	})
+	return err
 }

@@ -205,7 +205,7 @@ func (w *worker) verdict(ctx context.Context, e vault.Entry) (journal.Verdict, e
 	case err != nil:
 		return journal.Verdict{}, err
 	}
-	return verdictOf(m, w.version(e)), nil
+	return verdictOf(m, w.version(e)), w.agent.HearAccepted(m.Object, m.Health)
 }
 
 // verdictOf is what a manifest says of a backup. What has no verdict on its health yet takes no place either.

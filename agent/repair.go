@@ -21,6 +21,9 @@ type RepairOptions struct {
 	Level vault.Level
 	// DryRun: nothing is changed.
 	DryRun bool
+	// Coming is called with how many copies are missing and taken to be on their way, and Bare with how many objects have data and no
+	// manifest on any target; nil: nobody wants to know.
+	Coming, Bare func(n int)
 	// Told is called with each finding as it is dealt with; nil: nobody wants to know.
 	Told func(Repaired)
 }
@@ -58,17 +61,36 @@ func (a *Agent) Repair(ctx context.Context, o RepairOptions) ([]Repaired, error)
 	}
 	r := &repair{Agent: a, RepairOptions: o, stock: s}
 	wanted := map[*worker]map[string]bool{}
+	coming := 0
 	for w := range s.on {
-		if wanted[w] = s.wanted(w); s.coming[w] > 0 {
-			w.log.Info("backups are missing and taken to be on their way, since their dumps are less than a day old", "backups", s.coming[w])
-		}
+		wanted[w] = s.wanted(w)
+		coming += s.coming[w]
 	}
+	r.count(coming)
 	for _, object := range s.objects() {
 		if stop := r.object(ctx, object, wanted); stop != nil {
 			return r.all, errors.Join(err, stop)
 		}
 	}
 	return r.all, errors.Join(err, r.resealAll(ctx), r.relock(ctx))
+}
+
+// count tells what is not repaired, and why.
+func (r *repair) count(coming int) {
+	bare := map[string]bool{}
+	for _, on := range r.stock.bare {
+		for object := range on {
+			if _, known := r.stock.series[object]; !known {
+				bare[object] = true
+			}
+		}
+	}
+	if r.Coming != nil {
+		r.Coming(coming)
+	}
+	if r.Bare != nil {
+		r.Bare(len(bare))
+	}
 }
 
 // object repairs one backup on all targets. The error ends the repair.
@@ -86,13 +108,8 @@ func (r *repair) object(ctx context.Context, object string, wanted map[*worker]m
 		if name, err := vault.Parse(object); err == nil {
 			found.Taken = name.Taken
 		}
-		switch {
-		case c.condition == good || c.condition == lacking && !wanted[c.worker][object]:
+		if found.Problem = problemOf(c, b, wanted[c.worker][object]); found.Problem == "" {
 			continue
-		case c.condition == lacking:
-			found.Problem = "is missing"
-		default:
-			found.Problem = c.problem.Error()
 		}
 		switch {
 		case c.condition == unknown:
@@ -119,6 +136,19 @@ func (r *repair) object(ctx context.Context, object string, wanted map[*worker]m
 	return nil
 }
 
+// problemOf says what is wrong with a copy; empty: nothing.
+func problemOf(c, b *copied, wanted bool) string {
+	switch {
+	case c.condition == good && b != nil && knows(c) < knows(b):
+		return "its manifest does not say yet what that of " + b.target.Name + " says of the dump's health"
+	case c.condition == good || c.condition == lacking && !wanted:
+		return ""
+	case c.condition == lacking:
+		return "is missing"
+	}
+	return c.problem.Error()
+}
+
 // errNoWhole: there is nothing to repair it from.
 var errNoWhole = fmt.Errorf("%w: no target has all of it whole, and its dump is not on this host any more as it was", vault.ErrIntegrity)
 
@@ -134,6 +164,9 @@ func (a *Agent) mend(ctx context.Context, c, b *copied, all []*copied) (done str
 	name, err := vault.Parse(b.m.Object)
 	if err != nil {
 		return "", err
+	}
+	if c.condition == good {
+		return "its manifest is that of " + b.target.Name + " now", a.remanifest(ctx, c, b, name)
 	}
 	from, goodOnes := sources(all)
 	whole := c.m == nil && (c.condition == damaged || c.bare) && c.vault.VerifyData(ctx, b.m, vault.Hash) == nil // only the manifest is wanting
@@ -172,6 +205,21 @@ func (a *Agent) mend(ctx context.Context, c, b *copied, all []*copied) (done str
 	}
 	c.condition, c.m, c.signed = good, b.m, b.signed // the next target may copy from it
 	return done, a.mended(c.worker, b.m)
+}
+
+// remanifest gives a whole copy the manifest of another one, which knows more.
+func (a *Agent) remanifest(ctx context.Context, c, b *copied, name vault.Name) error {
+	locked, err := c.firstLock(ctx, name.Series, name.Taken)
+	if err != nil {
+		return err
+	}
+	if err := c.vault.Commit(ctx, name, b.signed, locked); err != nil {
+		return err
+	}
+	if _, err := c.vault.Verify(ctx, name, vault.Head); err != nil {
+		return fmt.Errorf("it was written, and does not verify: %w", err)
+	}
+	return a.mended(c.worker, b.m)
 }
 
 // mended notes that a target has a whole copy. Its locks are set anew by the next look, since a bucket locks versions.

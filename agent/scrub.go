@@ -161,7 +161,9 @@ func (w *worker) unread(h *history) (all []unread, total int64, err error) {
 			all = append(all, u)
 		}
 	}
-	slices.SortFunc(all, func(a, b unread) int { return cmp.Or(a.since.Compare(b.since), a.last.Compare(b.last), cmp.Compare(a.Object, b.Object)) })
+	slices.SortFunc(all, func(a, b unread) int {
+		return cmp.Or(a.since.Compare(b.since), a.last.Compare(b.last), cmp.Compare(a.Object, b.Object))
+	})
 	return all, total, nil
 }
 

@@ -260,6 +260,15 @@ func (s *shipment) complete(ctx context.Context, wait time.Duration) (m vault.Ma
 		}
 		s.manifest.Health = vault.Health(*health)
 	}
+	if s.manifest.Health.State == dump.Suspect { // a person may have accepted it since another target got it
+		d, err := s.agent.journal.ByID(s.dump.ID)
+		if err != nil {
+			return m, nil, err
+		}
+		if d != nil && d.Health != nil && !d.Health.Accepted.IsZero() {
+			s.manifest.Health = vault.Health(*d.Health)
+		}
+	}
 	signed, err = vault.Sign(s.agent.Signer, s.manifest)
 	return *s.manifest, signed, err
 }

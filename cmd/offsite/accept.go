@@ -3,10 +3,12 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/spf13/cobra"
 
 	"offsite/agent"
+	"offsite/configs"
 )
 
 func acceptCommand(config *string, std streams) *cobra.Command {
@@ -25,7 +27,7 @@ on, and the sizes of later dumps are compared with its size. NAME is the dump's 
 				return err
 			}
 			defer func() { err = errors.Join(err, closeTargets(o.Targets)) }()
-			o.Journal = "prune.db" // the agent has its own open
+			o.Journal = pruneJournal
 			a, err := agent.New(o)
 			if err != nil {
 				return err
@@ -33,6 +35,7 @@ on, and the sizes of later dumps are compared with its size. NAME is the dump's 
 			defer func() { err = errors.Join(err, a.Close()) }()
 			defer lookAgain(cmd.Context(), c)
 			all, err := a.Accept(cmd.Context(), args[0])
+			err = errors.Join(err, tellJournal(c, all, std))
 			for _, one := range all {
 				fmt.Fprintf(std.out, "%s: %s counts as healthy now (it was suspect: %s)\n", one.Target, printable(one.Object), printable(one.Reason))
 			}
@@ -45,4 +48,27 @@ on, and the sizes of later dumps are compared with its size. NAME is the dump's 
 			return err
 		},
 	}
+}
+
+// tellJournal takes what was accepted into the journal of an agent that does not run, so that a target which gets the dump later is told
+// so. One that runs sees it when it looks again.
+func tellJournal(c *configs.Config, all []agent.Accepted, std streams) (err error) {
+	o, err := readOptions(c, std.err)
+	if err != nil {
+		return err
+	}
+	a, err := agent.OpenToRead(o)
+	if errors.Is(err, agent.ErrRunning) || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, a.Close()) }()
+	for _, one := range all {
+		if err := a.HearAccepted(one.Object, one.Health); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -58,6 +58,9 @@ func (r *restoring) choose(ctx context.Context) (*backup, error) {
 				return nil, older(err)
 			}
 			if b.m.Health.State != dump.Suspect {
+				if b.m.Health.State == dump.Pending {
+					r.say("warning: nobody has looked at %s to its end yet: whether it is whole is not known", printable(b.m.Name))
+				}
 				r.passedOver(passed)
 				return b, nil
 			}
@@ -106,11 +109,11 @@ func (r *restoring) passedOver(passed []*backup) {
 // find asks all targets at once for the backups that match, newest first. One that cannot be asked is a warning if
 // another has something: it may hold a newer one.
 func (r *restoring) find(ctx context.Context) ([]*backup, error) {
-	lists, errs := make([][]vault.Entry, len(r.targets)), make([]error, len(r.targets))
+	lists, later, errs := make([][]vault.Entry, len(r.targets)), make([]time.Time, len(r.targets)), make([]error, len(r.targets))
 	var group errgroup.Group
 	for i := range r.targets {
 		group.Go(func() error {
-			lists[i], errs[i] = r.listed(ctx, i)
+			lists[i], later[i], errs[i] = r.listed(ctx, i)
 			return nil
 		})
 	}
@@ -123,7 +126,7 @@ func (r *restoring) find(ctx context.Context) ([]*backup, error) {
 	case len(found) == 0:
 		for i, err := range errs {
 			if err == nil {
-				errs[i] = fmt.Errorf("%s: %q: %w; `offsite list` shows what is there", r.targets[i].Name, r.what, errNotFound)
+				errs[i] = fmt.Errorf("%s: %q: %w; %s", r.targets[i].Name, r.what, errNotFound, r.hint(later[i]))
 			}
 		}
 		return nil, errors.Join(certain(errs)...)
@@ -139,17 +142,28 @@ func (r *restoring) find(ctx context.Context) ([]*backup, error) {
 	return found, nil
 }
 
-// listed is what one target has of what was asked for.
-func (r *restoring) listed(ctx context.Context, target int) (all []vault.Entry, err error) {
+// hint says where to look for what was not found; later is the oldest of what is too late.
+func (r *restoring) hint(later time.Time) string {
+	if later.IsZero() {
+		return "`offsite list` shows what is there"
+	}
+	return fmt.Sprintf("nothing is as old as --at says: the oldest is of %s", later.Format(time.RFC3339))
+}
+
+// listed is what one target has of what was asked for, and the oldest of what was taken too late for it.
+func (r *restoring) listed(ctx context.Context, target int) (all []vault.Entry, later time.Time, err error) {
 	for e, err := range vault.New(r.targets[target], r.keys).List(ctx, r.host) {
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", r.targets[target].Name, err)
-		}
-		if r.matches(e) && (r.at.IsZero() || !e.Taken.After(r.at)) {
+		switch {
+		case err != nil:
+			return nil, later, fmt.Errorf("%s: %w", r.targets[target].Name, err)
+		case !r.matches(e):
+		case r.at.IsZero() || !e.Taken.After(r.at):
 			all = append(all, e)
+		case later.IsZero() || e.Taken.Before(later):
+			later = e.Taken
 		}
 	}
-	return all, nil
+	return all, later, nil
 }
 
 // union puts together what the targets list, without what has a manifest on none: that is an unfinished upload.
@@ -221,7 +235,14 @@ func (r *restoring) manifest(ctx context.Context, b *backup) error {
 		if r.keys == nil {
 			r.say("warning: the signer %s was not checked; --trust KEY checks it", signer)
 		}
-		b.m = m
+		if b.m == nil || m.Health.State == dump.OK { // a person may have accepted it, or looked to its end, on that target only
+			b.m = m
+		}
+		if b.m.Health.State == dump.OK || b.m.Health.State == dump.Unchecked {
+			return nil
+		}
+	}
+	if b.m != nil {
 		return nil
 	}
 	return errors.Join(certain(errs)...)

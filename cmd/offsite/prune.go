@@ -19,6 +19,9 @@ import (
 	"offsite/agent/vault"
 )
 
+// pruneJournal is that of commands that work while the agent, which has its own open, runs.
+const pruneJournal = "prune.db"
+
 func pruneCommand(config *string, std streams) *cobra.Command {
 	var target, series string
 	var confirm, asJSON bool
@@ -37,7 +40,7 @@ is enforce; here the mode does not matter. Works while the agent runs.`,
 				return err
 			}
 			defer func() { err = errors.Join(err, closeTargets(o.Targets)) }()
-			o.Journal = "prune.db" // the agent has its own open
+			o.Journal = pruneJournal
 			a, err := agent.New(o)
 			if err != nil {
 				return err

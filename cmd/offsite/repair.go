@@ -73,11 +73,26 @@ func repairing(ctx context.Context, options agent.Options, o agent.RepairOptions
 			}
 		}
 	}
+	left := unrepaired{}
+	o.Coming, o.Bare = func(n int) { left.coming = n }, func(n int) { left.bare = n }
 	all, err := a.Repair(ctx, o)
 	if printErr := printRepaired(all, asJSON, std); printErr != nil {
 		return errors.Join(err, printErr)
 	}
-	return repairOutcome(all, err, o.DryRun, std)
+	left.say(std)
+	return repairOutcome(all, err, left, o.DryRun, std)
+}
+
+// unrepaired is what a repair or verification leaves alone.
+type unrepaired struct{ coming, bare int }
+
+func (u unrepaired) say(std streams) {
+	if u.coming > 0 {
+		fmt.Fprintf(std.err, "%d copies are missing and taken to be on their way, since their dumps are less than a day old\n", u.coming)
+	}
+	if u.bare > 0 {
+		fmt.Fprintf(std.err, "%d objects have data and no manifest on any target: they are unfinished uploads, or their manifests were lost\n", u.bare)
+	}
 }
 
 // repairedJSON is one Repaired as --json prints it.
@@ -121,7 +136,7 @@ func printRepaired(all []agent.Repaired, asJSON bool, std streams) error {
 }
 
 // repairOutcome sums up for people, and is the error that it deserves.
-func repairOutcome(all []agent.Repaired, err error, dry bool, std streams) error {
+func repairOutcome(all []agent.Repaired, err error, rest unrepaired, dry bool, std streams) error {
 	done, left := 0, 0
 	for _, r := range all {
 		if r.Err == nil && (r.Done != "" || dry) {
@@ -131,7 +146,7 @@ func repairOutcome(all []agent.Repaired, err error, dry bool, std streams) error
 		}
 	}
 	switch {
-	case len(all) == 0 && err == nil:
+	case len(all) == 0 && err == nil && rest == (unrepaired{}):
 		fmt.Fprintln(std.err, "every copy is whole, and no target lacks what its policy keeps")
 	case dry:
 		fmt.Fprintf(std.err, "%d copies could be repaired, %d could not; nothing was changed\n", done, left)

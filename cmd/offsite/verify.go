@@ -28,8 +28,8 @@ type verified struct {
 	Series string    `json:"series"`
 	Taken  time.Time `json:"taken"`
 	Object string    `json:"object"`
-	// Result is ok, damaged, missing if another target has it and this one's policy would keep it, or unknown if it could not
-	// be looked at; Problem says why.
+	// Result is ok, damaged, untrusted if a key has signed it that is not trusted here, missing if another target has it and this
+	// one's policy would keep it, or unknown if it could not be looked at; Problem says why.
 	Result  string `json:"result"`
 	Problem string `json:"problem,omitempty"`
 }
@@ -43,12 +43,13 @@ type verifying struct {
 	ids    []age.Identity
 	now    func() time.Time
 	seen   []seen // what each target holds whole
-	coming int    // counts what targets lack and is taken to be on its way
+	rest   unrepaired
+	bare   map[string]bool // objects with data whose manifest was met nowhere yet; false: it was met
 }
 
 func verifyCommand(config *string, std streams) *cobra.Command {
 	var where bare
-	v := verifying{now: time.Now}
+	v := verifying{now: time.Now, bare: map[string]bool{}}
 	var level, identity string
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -98,7 +99,9 @@ func (v *verifying) run(ctx context.Context, asJSON bool, std streams) error {
 			failed = append(failed, fmt.Errorf("%s: %w", t.Name, err))
 		}
 	}
-	all = append(all, v.missing()...)
+	if v.sample == 0 {
+		all = append(all, v.missing()...)
+	}
 	if err := printVerified(all, asJSON, std); err != nil {
 		return err
 	}
@@ -113,8 +116,14 @@ func (v *verifying) target(ctx context.Context, t agent.Target) (all []verified,
 		if err != nil {
 			return nil, err
 		}
-		if e.Manifest && (v.series == "" || e.Series == v.series) {
+		if v.series != "" && e.Series != v.series {
+			continue
+		}
+		if e.Manifest {
 			entries = append(entries, e)
+			v.bare[e.Object] = false
+		} else if _, met := v.bare[e.Object]; !met {
+			v.bare[e.Object] = true
 		}
 	}
 	if v.sample > 0 && v.sample < len(entries) {
@@ -134,6 +143,8 @@ func (v *verifying) target(ctx context.Context, t agent.Target) (all []verified,
 		one := verified{Target: t.Name, Series: e.Series, Taken: e.Taken, Object: e.Object, Result: "ok"}
 		switch {
 		case problem == nil:
+		case errors.Is(problem, vault.ErrUntrusted):
+			one.Result, one.Problem = "untrusted", problem.Error()
 		case errors.Is(problem, vault.ErrIntegrity) || errors.Is(problem, crypto.ErrCorrupt):
 			one.Result, one.Problem = "damaged", problem.Error()
 		default:
@@ -167,9 +178,6 @@ func (s *seen) note(e vault.Entry, m *vault.Manifest) {
 
 // missing are the backups that one target lacks, though another has them and its policy would keep them.
 func (v *verifying) missing() (all []verified) {
-	if v.sample > 0 {
-		return nil
-	}
 	for _, here := range v.seen {
 		elsewhere := map[string][]retention.Backup{}
 		for _, there := range v.seen {
@@ -184,7 +192,7 @@ func (v *verifying) missing() (all []verified) {
 				continue // nobody here knows what it should have
 			}
 			lacking, coming := retention.Lacking(v.now(), here.target.Policy(series), here.series[series], elsewhere[series])
-			v.coming += len(coming)
+			v.rest.coming += len(coming)
 			for _, b := range lacking {
 				all = append(all, verified{here.target.Name, series, b.Taken, b.Object, "missing", "another target has it, and this one's policy would keep it"})
 			}
@@ -211,6 +219,19 @@ func printVerified(all []verified, asJSON bool, std streams) error {
 	return w.Flush()
 }
 
+// sayRest says what was not looked at, and what is no backup.
+func (v *verifying) sayRest(std streams) {
+	for _, bare := range v.bare {
+		if bare {
+			v.rest.bare++
+		}
+	}
+	v.rest.say(std)
+	if v.sample > 0 {
+		fmt.Fprintln(std.err, "a sample: what targets lack was not looked for")
+	}
+}
+
 // outcome sums up for people, and is the error that it deserves.
 func (v *verifying) outcome(all []verified, failed []error, std streams) error {
 	count := map[string]int{}
@@ -218,12 +239,12 @@ func (v *verifying) outcome(all []verified, failed []error, std streams) error {
 		count[o.Result]++
 	}
 	fmt.Fprintf(std.err, "%d ok, %d damaged, %d missing, %d could not be looked at (level %s)\n", count["ok"], count["damaged"], count["missing"], count["unknown"], v.level)
-	if v.coming > 0 {
-		fmt.Fprintf(std.err, "%d copies are missing and taken to be on their way, since their dumps are less than a day old\n", v.coming)
-	}
+	v.sayRest(std)
 	switch err := errors.Join(failed...); {
+	case count["untrusted"] > 0:
+		return errors.Join(fmt.Errorf("%w: %d backups are signed by a key that is not trusted here: if it is this host's former key, put its verifier key under trust; %d are damaged, %d missing", vault.ErrIntegrity, count["untrusted"], count["damaged"], count["missing"]), err)
 	case count["damaged"]+count["missing"] > 0:
-		return errors.Join(fmt.Errorf("%w: %d backups are damaged, %d missing; `offsite repair` makes them whole", vault.ErrIntegrity, count["damaged"], count["missing"]), err)
+		return errors.Join(fmt.Errorf("%w: %d backups are damaged, %d missing; `offsite repair` mends what another target, or this host, still has", vault.ErrIntegrity, count["damaged"], count["missing"]), err)
 	case err != nil && len(failed) < len(v.targets):
 		return fmt.Errorf("%w\n%w", errUnverified, err)
 	case err != nil:
