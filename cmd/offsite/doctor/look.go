@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"os/user"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -213,7 +214,11 @@ func capabilities(names string) (caps []uintptr) {
 func (p *Patient) reach(ctx context.Context, as account) (a answer, err error) {
 	q := question{State: p.Config.State, Must: []string{p.Path, p.Config.SigningKey}}
 	for _, w := range p.Config.Watch {
-		q.Dirs = append(q.Dirs, watch.Dir{Path: w.Path, Include: w.Include, Exclude: w.Exclude})
+		path := w.Path
+		if real, err := filepath.EvalSymlinks(path); err == nil {
+			path = real // below it, links are not followed
+		}
+		q.Dirs = append(q.Dirs, watch.Dir{Path: path, Include: w.Include, Exclude: w.Exclude})
 	}
 	for _, t := range p.Config.Targets {
 		q.Must = append(q.Must, t.Files()...)

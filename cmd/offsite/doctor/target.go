@@ -299,3 +299,6 @@ func (v *visit) remedy(err error) string {
 	}
 	return "see whether the server runs and can be reached from here"
 }
+
+// Visit looks at one target, as Examine does; what Examine alone needs may be left out of p.
+func (p *Patient) Visit(ctx context.Context, t configs.Target) Group { return p.examineTarget(ctx, t) }
