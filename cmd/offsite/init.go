@@ -231,6 +231,9 @@ func (a *answers) complete(ctx context.Context, ask *asker) error {
 		}
 		a.Watch[i] = abs
 	}
+	if err := a.check(nil, false); err != nil {
+		return err
+	}
 	if err := a.learn(ctx, ask.out); err != nil {
 		return err
 	}

@@ -51,7 +51,7 @@ var kitPageTemplate = template.Must(template.New("").Parse(`<!DOCTYPE html>
 <body>
 <h1>Recovery kit of {{.Host}}</h1>
 <p>Made on {{.Day}} by <code>offsite init</code>.</p>
-<p class="warning"><b>Whoever has this can read every backup of {{.Host}}. Without it, and without the host, nobody can.</b>
+<p class="warning"><b>Whoever has this can read every backup of {{.Host}}{{if .Secret}}. Without it, nobody can{{else}}, with one of the secret keys{{end}}.</b>
 Keep it off the host, in two places, and remove the files from the host once it is printed.</p>
 {{if .Secret}}
 <div class="key">

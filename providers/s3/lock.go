@@ -132,7 +132,7 @@ func (s *store) Lifecycle(ctx context.Context) (rules []multipart.Rule, err erro
 }
 
 func rule(r types.LifecycleRule) (rule multipart.Rule) {
-	rule.Prefix = aws.ToString(r.Prefix)
+	rule.Prefix = aws.ToString(r.Prefix) //lint:ignore SA1019 rules of before 2016 have it here
 	if f := r.Filter; f != nil {
 		rule.Prefix = cmp.Or(aws.ToString(f.Prefix), rule.Prefix)
 		rule.Part = f.Tag != nil || f.ObjectSizeGreaterThan != nil || f.ObjectSizeLessThan != nil
