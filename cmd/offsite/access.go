@@ -151,4 +151,3 @@ func pinHostKey(ctx context.Context, c *sftp.Config, ask *asker) error {
 	c.HostKey = []string{line}
 	return nil
 }
-
