@@ -100,6 +100,49 @@ func TestDoctorAsksForNoMoreRightsThanTheAgentNeeds(t *testing.T) {
 	}
 }
 
+// A server that falls silent in the middle costs no more than the time that it is given, and the probe goes.
+func TestDoctorTakesItsProbeAlongWhenTheTimeIsOver(t *testing.T) {
+	t.Setenv("HOME", t.TempDir())
+	c := &clinic{servers.MinIO(t, false), servers.StartOpenSSH(t)}
+	p := c.admitPatient(t, time.Now().AddDate(0, 3, 0))
+	silent := func(r *http.Request) bool {
+		if r.Method != http.MethodGet || !strings.Contains(r.URL.Path, "offsite-probe") {
+			return false
+		}
+		<-r.Context().Done()
+		return true
+	}
+	p.deny.Store(&silent)
+	p.timeout = 2 * time.Second
+	level, checks := p.examine()
+	if level != status.Problem || find(checks, "target lan", "time").Level != status.Problem || find(checks, "target shore", "manifest").Level != status.OK {
+		t.Errorf("%s\n%s", level, show(checks))
+	}
+	if left := p.left(); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+}
+
+// Capabilities that the service has count, as they do for the agent.
+func TestDoctorLooksWithTheCapabilitiesOfTheService(t *testing.T) {
+	t.Setenv("HOME", t.TempDir())
+	c := &clinic{servers.MinIO(t, false), servers.StartOpenSSH(t)}
+	p := c.admitPatient(t, time.Now().AddDate(0, 3, 0))
+	must(t, os.Chmod(filepath.Join(p.dumps, "shop_20261112_030001.sql"), 0o600))
+	for lines, want := range map[string]status.Level{"": status.Problem, "\nAmbientCapabilities=CAP_DAC_READ_SEARCH CAP_LEASE": status.OK} {
+		p.unit("User=nobody\nReadWritePaths=/" + lines)
+		_, checks := p.examine()
+		if got := find(checks, "directories", "watch"); got.Level != want {
+			t.Errorf("%q: %+v", lines, got)
+		}
+	}
+	p.unit("User=nobody-at-all")
+	_, checks := p.examine()
+	if got := find(checks, "directories", "user"); got.Level != status.Warning || !strings.Contains(got.Remedy, "make that user") {
+		t.Errorf("%+v", got)
+	}
+}
+
 // Findings are grouped, one on a line, and in colour on a terminal only.
 func TestDoctorPrints(t *testing.T) {
 	g := doctor.Group{Title: "target nas", About: "dir:/mnt/nas", Checks: []doctor.Check{

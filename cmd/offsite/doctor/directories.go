@@ -24,7 +24,11 @@ const quiet = 30 * time.Second
 func (p *Patient) directories(as account, r reached) Group {
 	g := Group{Title: "directories"}
 	if r.err != nil {
-		g.warning("user", "run `offsite doctor` as root, on the host of the agent", "it cannot be seen what %s, whom the agent runs as, may read (%v): what follows is as %s sees it", as, r.err, self())
+		remedy := "run `offsite doctor` as root, on the host of the agent"
+		if as.err != nil {
+			remedy = "make that user, or name the right one with --user"
+		}
+		g.warning("user", remedy, "it cannot be seen what %s, whom the agent runs as, may read (%v): what follows is as %s sees it", as, r.err, self())
 	}
 	for i, w := range p.Config.Watch {
 		if info, err := os.Stat(w.Path); err == nil && info.IsDir() { // else the configuration's findings have it

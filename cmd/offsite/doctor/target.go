@@ -109,10 +109,9 @@ func (v *visit) rights(ctx context.Context) bool {
 	v.right("list", "list", listErr, v.prunes())
 	v.place()
 	if v.wrote {
-		until := v.lock(ctx)
-		v.remove(ctx, until)
+		v.remove(ctx, v.lock(ctx))
 	}
-	return true
+	return ctx.Err() == nil
 }
 
 // prunes says whether the agent needs more than to write: what it does not remove, it need not look at.
@@ -145,6 +144,7 @@ func (v *visit) right(name, verb string, err error, needed bool) {
 	switch {
 	case err == nil:
 		v.ok(name, "may %s", verb)
+	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled): // that the time was over is said
 	case !needed && errors.Is(err, fs.ErrPermission):
 		v.warning(name, v.remedy(err), "may not %s: nothing can be verified, restored or repaired from here, and after a crash dumps are sent again (%v)", verb, said(err))
 	default:
@@ -189,6 +189,10 @@ const lockFor = 3 * time.Second
 // remove removes the probe, whatever has happened to ctx.
 func (v *visit) remove(ctx context.Context, locked time.Time) {
 	err := v.target.Delete(ctx, v.probe)
+	if ctx.Err() != nil {
+		v.forget()
+		return
+	}
 	var kept *providers.Retained
 	switch {
 	case errors.As(err, &kept) || err == nil:
