@@ -99,7 +99,11 @@ func diagnose(ctx context.Context, config string, p doctor.Patient, asJSON bool,
 		}
 	}
 	if level == status.OK {
-		if !asJSON {
+		switch {
+		case asJSON:
+		case p.Target != "":
+			fmt.Fprintf(std.out, "all is well with target %s\n", p.Target)
+		default:
 			fmt.Fprintln(std.out, "all is well")
 		}
 		return nil

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -189,11 +190,11 @@ func (a *answers) askKind(ctx context.Context, d *draft, kind int, before *draft
 		}); err != nil {
 			return err
 		}
-		return askBucket(ctx, &c.Bucket, &c.Prefix, valueOf(before.MinIO, func(c *minio.Config) string { return c.Bucket }), ask)
+		return askBucket(ctx, &c.Bucket, &c.Prefix, valueOf(before.MinIO, func(c *minio.Config) string { return path.Join(c.Bucket, c.Prefix) }), ask)
 	}
 	c := &s3.Config{}
 	d.S3 = c
-	if err := askBucket(ctx, &c.Bucket, &c.Prefix, valueOf(before.S3, func(c *s3.Config) string { return c.Bucket }), ask); err != nil {
+	if err := askBucket(ctx, &c.Bucket, &c.Prefix, valueOf(before.S3, func(c *s3.Config) string { return path.Join(c.Bucket, c.Prefix) }), ask); err != nil {
 		return err
 	}
 	return askUntil(ctx, ask, "Region", cmp.Or(valueOf(before.S3, func(c *s3.Config) string { return c.Region }), os.Getenv("AWS_REGION"), "eu-central-1"), func(s string) error {

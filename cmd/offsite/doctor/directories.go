@@ -38,7 +38,7 @@ func (p *Patient) directories(as account, r reached) Group {
 	p.state(&g, as, r)
 	for _, path := range slices.Sorted(maps.Keys(r.Unreadable)) {
 		why := r.Unreadable[path]
-		g.problem("readable", "chown "+as.String()+" "+path+", or let it be read by a group of that user", "%s cannot read %s (%s)", as, path, why)
+		g.problem("readable", "chown "+as.String()+" "+path+", and let that user into its directory", "%s cannot read %s (%s)", as, path, why)
 	}
 	for _, path := range slices.Sorted(maps.Keys(r.Unwritable)) {
 		if as.other { // else the target's own probe has it
