@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 )
@@ -61,3 +62,24 @@ func (l *stateLock) check() error {
 }
 
 func (l *stateLock) release() error { return l.file.Close() }
+
+// Running is the process that has the state directory with that journal; 0: none has. It is seen by asking for the lock, and giving
+// it back at once.
+func Running(state, journal string) (pid int, err error) {
+	f, err := os.OpenFile(filepath.Join(state, journal+".lock"), os.O_RDONLY|syscall.O_NOFOLLOW, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB)
+	if err == nil || !errors.Is(err, syscall.EWOULDBLOCK) {
+		return 0, err
+	}
+	if _, err := fmt.Fscanf(f, "pid %d", &pid); err != nil || pid <= 0 {
+		return -1, nil // it has not signed yet
+	}
+	return pid, nil
+}

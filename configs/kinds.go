@@ -1,11 +1,14 @@
 package configs
 
 import (
+	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
+
+	"offsite/providers"
 )
 
 // kind is a provider's part of a target.
@@ -71,4 +74,49 @@ func resolveFiles(k kind, root string, missing func(key, path string)) {
 			v.SetString(filepath.Join(credentials, v.String()))
 		}
 	}
+}
+
+// SecretFiles are those of Files that hold secrets.
+func (t Target) SecretFiles() (paths []string) {
+	for _, k := range t.kinds() {
+		for key, v := range fileKeys(k) {
+			if key != "ca_file" && key != "known_hosts" {
+				paths = append(paths, v.String())
+			}
+		}
+	}
+	slices.Sort(paths)
+	return paths
+}
+
+// HoldsSecrets says whether the configuration has a secret as a value, not in a file of its own.
+func (c *Config) HoldsSecrets() bool {
+	for _, d := range c.Drills {
+		if d.Postgres != nil && hasPassword(d.Postgres.DSN.Reveal()) {
+			return true
+		}
+	}
+	for _, t := range c.Targets {
+		for _, k := range t.kinds() {
+			for _, value := range reflect.ValueOf(k).Elem().Fields() {
+				if s, ok := value.Interface().(providers.Secret); ok && s.IsSet() {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// hasPassword says whether a PostgreSQL connection string has one.
+func hasPassword(dsn string) bool {
+	if strings.Contains(dsn, "password=") {
+		return true
+	}
+	u, err := url.Parse(dsn)
+	if err != nil {
+		return strings.Contains(dsn, "://")
+	}
+	_, has := u.User.Password()
+	return has
 }

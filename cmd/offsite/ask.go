@@ -7,13 +7,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
-
-	"offsite/configs"
-	"offsite/providers/sftp"
 )
 
 // asker asks questions on standard error and reads answers from standard input, or asks nothing.
@@ -32,118 +29,116 @@ func newAsker(std streams, quiet bool) *asker {
 	return a
 }
 
-// line is the answer, empty if there is none or nothing is asked.
-func (a *asker) line(prompt string) string {
+// errNoAnswer: standard input has ended, or nothing may be asked.
+var errNoAnswer = errors.New("nobody answers")
+
+// line is the answer, or usual if it is empty. Its errors are errNoAnswer and that ctx has ended.
+func (a *asker) line(ctx context.Context, prompt, usual string) (string, error) {
 	if a.quiet {
-		return ""
+		return usual, errNoAnswer
+	}
+	if usual != "" {
+		prompt += " [" + usual + "]"
 	}
 	fmt.Fprintf(a.out, "%s: ", prompt)
-	answer, err := a.in.ReadString('\n')
-	if err != nil {
-		fmt.Fprintln(a.out)
+	answer, err := a.read(ctx)
+	if err == nil && answer == "" {
+		answer = usual
 	}
-	return strings.TrimSpace(answer)
+	return answer, err
+}
+
+// read waits for a line, and not longer than ctx.
+func (a *asker) read(ctx context.Context) (string, error) {
+	type got struct {
+		line string
+		err  error
+	}
+	read := make(chan got, 1)
+	go func() { // it ends with the process if nobody answers any more
+		line, err := a.in.ReadString('\n')
+		read <- got{line, err}
+	}()
+	select {
+	case <-ctx.Done():
+		fmt.Fprintln(a.out)
+		return "", ctx.Err()
+	case g := <-read:
+		if g.err != nil && g.line == "" {
+			fmt.Fprintln(a.out)
+			return "", errNoAnswer
+		}
+		return strings.TrimSpace(g.line), nil
+	}
 }
 
 // secret is an answer that does not show on a terminal.
-func (a *asker) secret(prompt string) string {
+func (a *asker) secret(ctx context.Context, prompt string) (string, error) {
 	if a.quiet || a.tty < 0 {
-		return a.line(prompt)
+		return a.line(ctx, prompt, "")
 	}
 	fmt.Fprintf(a.out, "%s (does not show): ", prompt)
-	b, err := term.ReadPassword(a.tty)
-	fmt.Fprintln(a.out)
+	show, err := hide(a.tty)
 	if err != nil {
-		return ""
+		return "", err
 	}
-	return strings.TrimSpace(string(b))
+	answer, err := a.read(ctx)
+	show()
+	if err == nil {
+		fmt.Fprintln(a.out)
+	}
+	return answer, err
 }
 
-// yes is true for a clear yes.
-func (a *asker) yes(prompt string) bool {
-	answer := strings.ToLower(a.line(prompt + " [yes/no]"))
-	return answer == "yes" || answer == "y"
+// hide keeps a terminal from showing what is typed, until show.
+func hide(tty int) (show func(), err error) {
+	before, err := unix.IoctlGetTermios(tty, unix.TCGETS)
+	if err != nil {
+		return nil, err
+	}
+	hidden := *before
+	hidden.Lflag &^= unix.ECHO
+	if err := unix.IoctlSetTermios(tty, unix.TCSETS, &hidden); err != nil {
+		return nil, err
+	}
+	return func() { unix.IoctlSetTermios(tty, unix.TCSETS, before) }, nil // a terminal that is gone shows nothing
 }
 
-// askPlaces asks for targets until there is one and an empty answer.
-func (a *answers) askPlaces(ask *asker) {
-	prompt := "Place for the backups: " + configs.PlaceForms
+// yes is true for a clear yes, and false for a clear no; anything else is asked again.
+func (a *asker) yes(ctx context.Context, prompt string) (bool, error) {
 	for {
-		place := ask.line(prompt)
-		if place == "" {
-			return
+		answer, err := a.line(ctx, prompt+" (yes/no)", "")
+		if err != nil {
+			return false, err
 		}
-		if _, err := parseNamed(place, "target"); err != nil {
-			fmt.Fprintf(ask.out, "%v\n", err)
-			continue
+		switch strings.ToLower(answer) {
+		case "yes", "y":
+			return true, nil
+		case "no", "n":
+			return false, nil
 		}
-		a.places = append(a.places, place)
-		prompt = "Another place (empty: no more)"
+		fmt.Fprintln(a.out, "Write yes or no.")
 	}
 }
 
-// askAccess asks for the keys of a place where it has none, and pins the key of an SSH server.
-func (a *answers) askAccess(ctx context.Context, t *configs.Target, dir string, ask *asker) error {
-	switch {
-	case t.MinIO != nil:
-		return askKeys(t.Name, dir, &t.MinIO.AccessKeyFile, &t.MinIO.SecretKeyFile, ask)
-	case t.S3 != nil:
-		return askKeys(t.Name, dir, &t.S3.AccessKeyFile, &t.S3.SecretKeyFile, ask)
-	case t.SFTP != nil:
-		if err := pinHostKey(ctx, t.SFTP, ask); err != nil {
-			return err
+// choose is the number of one of several, from 1, or whatever else was answered and other takes, with 0.
+func (a *asker) choose(ctx context.Context, prompt, usual string, most int, other func(string) error) (int, string, error) {
+	for {
+		answer, err := a.line(ctx, prompt, usual)
+		if err != nil {
+			return 0, "", err
 		}
-		if t.SFTP.KeyFile == "" && t.SFTP.PasswordFile == "" && t.SFTP.AgentSocket == "" {
-			key := ask.line(t.Name + ": file with the private SSH key (empty: the key agent, or ~/.ssh/id_*)")
-			if key == "" {
-				return nil
-			}
-			var err error
-			t.SFTP.KeyFile, err = filepath.Abs(key)
-			return err
+		var n int
+		if _, err := fmt.Sscanf(answer, "%d", &n); err == nil && n >= 1 && n <= most && answer == fmt.Sprint(n) {
+			return n, answer, nil
 		}
+		err = fmt.Errorf("write a number from 1 to %d", most)
+		if other != nil {
+			err = other(answer)
+		}
+		if err == nil {
+			return 0, answer, nil
+		}
+		fmt.Fprintln(a.out, err)
 	}
-	return nil
-}
-
-// askKeys writes the keys of a bucket into files of their own, which only root reads.
-func askKeys(name, dir string, accessFile, secretFile *string, ask *asker) error {
-	if *accessFile != "" || *secretFile != "" {
-		return nil
-	}
-	access := ask.line(name + ": access key (empty: from the environment, a profile or the machine's role)")
-	if access == "" {
-		return nil
-	}
-	secret := ask.secret(name + ": secret key")
-	if secret == "" {
-		return usageError{errors.New("an access key needs its secret key")}
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	*accessFile, *secretFile = filepath.Join(dir, name+"-access-key"), filepath.Join(dir, name+"-secret-key")
-	if err := newFile(*accessFile, []byte(access+"\n"), 0o600); err != nil {
-		return err
-	}
-	return newFile(*secretFile, []byte(secret+"\n"), 0o600)
-}
-
-// pinHostKey writes the key that the server shows into the configuration, once a person has compared it.
-func pinHostKey(ctx context.Context, c *sftp.Config, ask *asker) error {
-	if len(c.HostKey) > 0 || c.KnownHosts != "" {
-		return nil
-	}
-	line, fingerprint, err := sftp.HostKey(ctx, *c)
-	if err != nil {
-		return err
-	}
-	kind, _, _ := strings.Cut(line, " ")
-	fmt.Fprintf(ask.out, "The server %s shows the host key %s (%s).\nOn the server, `ssh-keygen -lf /etc/ssh/ssh_host_*_key.pub` prints it.\n", c.Host, fingerprint, kind)
-	if !ask.quiet && !ask.yes("Is it the same") {
-		return usageError{errors.New("the server's key was not accepted: nothing was written")}
-	}
-	fmt.Fprintf(ask.out, "pinned: a server with another key will be refused\n")
-	c.HostKey = []string{line}
-	return nil
 }

@@ -55,6 +55,8 @@ func exitCode(ctx context.Context, err error) int {
 		return exitDone
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		return exitInterrupted
+	case errors.As(err, new(*verdict)):
+		return verdictOf(err)
 	case errors.As(err, new(usageError)) || errors.As(err, new(*configs.Error)) || strings.HasPrefix(err.Error(), "unknown command"):
 		return exitUsage
 	case errors.Is(err, errPartly):

@@ -5,13 +5,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"text/template"
+	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"offsite/configs"
@@ -25,8 +28,18 @@ type answers struct {
 	places            []string // as they were given: [NAME=]PLACE
 	Targets           []configs.Target
 	Recipients        []string
-	secret            string // of a key pair that init made
-	kit               string
+	// Found and Forecast are what was learnt, as comments for the configuration.
+	Found, Forecast []string
+
+	secret string // of a key pair that init made
+	kit    string
+	dir    string // of the configuration
+	found  []foundSeries
+	// secrets were typed, and tried are the targets that work. undo takes back what was made outside of the configuration's directory.
+	secrets []secretFile
+	tried   map[string]bool
+	undo    []func()
+	again   bool
 }
 
 func initCommand(config *string, std streams) *cobra.Command {
@@ -50,7 +63,7 @@ configuration can follow a question mark: 's3://bucket/db?region=eu-central-1&st
 				return err
 			}
 			if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-				if err := setUp(cmd.Context(), path, &a, newAsker(std, yes), std); err != nil {
+				if err := a.setUp(cmd.Context(), path, newAsker(std, yes), std); err != nil {
 					return err
 				}
 			} else {
@@ -61,7 +74,13 @@ configuration can follow a question mark: 's3://bucket/db?region=eu-central-1&st
 					}
 				}
 			}
-			return prepare(cmd.Context(), path, std)
+			if err := prepare(cmd.Context(), path, a.tried, std); err != nil {
+				return err
+			}
+			if len(a.tried) > 0 {
+				fmt.Fprint(std.err, "\nNext: `offsite agent --once` ships what is there, and `offsite doctor` says what is still to be done.\n")
+			}
+			return nil
 		},
 	}
 	f := cmd.Flags()
@@ -85,58 +104,125 @@ func localZone() string {
 	return "UTC"
 }
 
-// setUp writes configuration, signing key and recovery kit.
-func setUp(ctx context.Context, path string, a *answers, ask *asker, std streams) error {
-	if err := a.complete(ctx, filepath.Dir(path), ask); err != nil {
+// setUp asks, and then writes all at once: configuration, keys and recovery kit, or nothing.
+func (a *answers) setUp(ctx context.Context, path string, ask *asker, std streams) (err error) {
+	a.dir, a.tried = filepath.Dir(path), map[string]bool{}
+	defer func() {
+		if err == nil {
+			return
+		}
+		for _, undo := range a.undo {
+			undo()
+		}
+		if ctx.Err() != nil {
+			fmt.Fprintln(std.err, "interrupted: nothing was written")
+		}
+	}()
+	err = a.complete(ctx, ask)
+	if errors.Is(err, errNoAnswer) {
+		return usageError{a.unanswered()}
+	}
+	if err != nil {
 		return err
 	}
 	if a.kit == "" {
-		a.kit = filepath.Join(filepath.Dir(path), kitName)
+		a.kit = filepath.Join(a.dir, kitName)
 	}
 	if len(a.Recipients) == 0 {
-		secret, public, err := crypto.GenerateIdentity(false)
-		if err != nil {
+		if a.secret, a.Recipients, err = newKey(); err != nil {
 			return err
 		}
-		a.secret, a.Recipients = secret, []string{public}
+	}
+	for _, s := range a.secrets {
+		s.name(s.path)
 	}
 	text, err := a.render()
 	if err != nil {
 		return err
 	}
-	if _, err := configs.Parse(path, text, configChecks()); err != nil {
+	c, err := configs.Parse(path, text, configChecks())
+	if err != nil {
 		return usageError{err}
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := a.forecast(c, std.err); err != nil {
 		return err
 	}
-	key := filepath.Join(filepath.Dir(path), "signing.key")
+	if text, err = a.render(); err != nil {
+		return err
+	}
+	return a.save(path, text, std)
+}
+
+func newKey() (secret string, recipients []string, err error) {
+	secret, public, err := crypto.GenerateIdentity(false)
+	return secret, []string{public}, err
+}
+
+// unanswered says what nobody has answered.
+func (a *answers) unanswered() error {
+	if len(a.Watch) == 0 || len(a.Targets) == 0 && len(a.places) == 0 {
+		return errors.New("init needs at least one --watch DIRECTORY and one --target PLACE")
+	}
+	return errors.New("the answers came to their end before all was asked: nothing was written; --yes asks nothing, and every answer can be a flag")
+}
+
+// save writes all files. Half of a set-up would be in the way of the next try: what was written goes if something fails.
+func (a *answers) save(path string, text []byte, std streams) (err error) {
+	var written []string
+	defer func() {
+		if err != nil {
+			for _, p := range written {
+				err = errors.Join(err, os.Remove(p))
+			}
+			err = usageError{err}
+		}
+	}()
+	hadDir := exists(a.dir)
+	if err := os.MkdirAll(a.dir, 0o755); err != nil {
+		return err
+	}
+	if !hadDir {
+		defer func() {
+			if err != nil {
+				os.Remove(a.dir) // unless there is something in it that is not ours
+			}
+		}()
+	}
+	put := func(path string, b []byte, mode fs.FileMode) error {
+		err := newFile(path, b, mode)
+		if err == nil {
+			written = append(written, path)
+		}
+		return err
+	}
+	for _, s := range a.secrets {
+		if err := put(s.path, []byte(s.value+"\n"), 0o600); err != nil {
+			return err
+		}
+	}
+	key := filepath.Join(a.dir, "signing.key")
 	hadKey := exists(key)
 	verifier, err := ensureSigner(key, a.Host, std)
 	if err != nil {
 		return err
 	}
-	if err = a.writeKit(verifier, text, std); err == nil {
-		if err = newFile(path, text, 0o644); err != nil {
-			err = errors.Join(err, os.Remove(a.kit))
-		}
+	if !hadKey {
+		written = append(written, key)
 	}
-	if err != nil { // half of a setup would be in the way of the next try
-		if !hadKey {
-			err = errors.Join(err, os.Remove(key))
-		}
-		return usageError{err}
+	if err := a.writeKit(verifier, text, put, std); err != nil {
+		return err
+	}
+	if err := put(path, text, 0o644); err != nil {
+		return err
 	}
 	fmt.Fprintf(std.err, "wrote %s\n", path)
 	return nil
 }
 
 // complete asks for what the flags left out, and reads the places.
-func (a *answers) complete(ctx context.Context, dir string, ask *asker) error {
-	if len(a.Watch) == 0 {
-		if answer := ask.line("Directory with the database dumps"); answer != "" {
-			a.Watch = []string{answer}
-		}
+func (a *answers) complete(ctx context.Context, ask *asker) error {
+	if err := a.askWatch(ctx, ask); err != nil {
+		return err
 	}
 	for i := range a.Watch {
 		abs, err := filepath.Abs(a.Watch[i])
@@ -145,23 +231,76 @@ func (a *answers) complete(ctx context.Context, dir string, ask *asker) error {
 		}
 		a.Watch[i] = abs
 	}
-	if len(a.places) == 0 {
-		a.askPlaces(ask)
+	if err := a.check(nil, false); err != nil {
+		return err
 	}
-	if len(a.Watch) == 0 || len(a.places) == 0 {
-		return usageError{errors.New("init needs at least one --watch DIRECTORY and one --target PLACE")}
+	if err := a.learn(ctx, ask.out); err != nil {
+		return err
 	}
-	for i, place := range a.places {
-		t, err := parseNamed(place, fmt.Sprintf("target%d", i+1))
+	if ask.quiet && len(a.places) == 0 {
+		return errNoAnswer
+	}
+	return a.askTargets(ctx, ask)
+}
+
+// askWatch asks for the directory until it is one.
+func (a *answers) askWatch(ctx context.Context, ask *asker) error {
+	if len(a.Watch) > 0 {
+		return nil
+	}
+	return askUntil(ctx, ask, "Directory with the database dumps", "", func(s string) error {
+		if s == "" {
+			return errors.New("write the directory into which the dumps are written")
+		}
+		path, err := filepath.Abs(expand(s))
 		if err != nil {
-			return usageError{err}
+			return err
 		}
-		if err := a.askAccess(ctx, &t, dir, ask); err != nil {
-			return fmt.Errorf("target %s: %w", t.Name, err)
+		info, err := os.Stat(path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return fmt.Errorf("%s is not there; is it spelt right?", path)
+		case err != nil:
+			return err
+		case !info.IsDir():
+			return fmt.Errorf("%s is a file; write the directory", path)
 		}
-		a.Targets = append(a.Targets, t)
+		a.Watch = []string{path}
+		return nil
+	})
+}
+
+// learn looks at the dumps that are there, and shows which series they are.
+func (a *answers) learn(ctx context.Context, out io.Writer) error {
+	zone, err := time.LoadLocation(a.Zone)
+	if err != nil {
+		return usageError{fmt.Errorf("%q is not a zone; write one such as Europe/Prague or UTC", a.Zone)}
 	}
-	return nil
+	c := &configs.Config{}
+	for i, path := range a.Watch {
+		w := configs.Watch{Path: path}
+		if len(a.Watch) > 1 {
+			w.Name = a.WatchName(i)
+		}
+		c.Watch = append(c.Watch, w)
+	}
+	for _, s := range sources(c, zone) {
+		found, err := findSeries(ctx, s, time.Now())
+		if err != nil && ctx.Err() == nil {
+			fmt.Fprintf(out, "warning: not all of %s can be read: %v\n", s.Path, err)
+		}
+		a.found = append(a.found, found...)
+	}
+	if len(a.found) == 0 {
+		fmt.Fprintln(out, "No dump lies there yet: the series will be learnt from the first ones.")
+		return ctx.Err()
+	}
+	fmt.Fprintf(out, "\nFound %d series:\n", len(a.found))
+	showSeries(out, a.found)
+	for _, s := range a.found {
+		a.Found = append(a.Found, fmt.Sprintf("%s: %d dumps, %s, %s", printable(s.name), len(s.dumps), rhythm(s.gap()), humanize.IBytes(uint64(s.size()))))
+	}
+	return ctx.Err()
 }
 
 var namedPlace = regexp.MustCompile(`^([a-z0-9][a-z0-9-]*)=(.+)$`)
@@ -186,6 +325,13 @@ zone: {{.Zone}}
 
 # The agent's own directory; disposable.
 state: {{printf "%q" .State}}
+{{- with .Found}}
+
+# What was there on {{$.Today}}:
+{{- range .}}
+#   {{.}}
+{{- end}}
+{{- end}}
 
 watch:
 {{- range $i, $w := .Watch}}
@@ -203,6 +349,13 @@ recipients:
 
 targets:
 {{range .Targets}}{{.YAML}}{{end}}
+# What retention keeps: the newest backup of each of so many days, weeks, months and years that have one.
+{{- with .Forecast}}
+# In a year that is, if all goes on as it did:
+{{- range .}}
+#   {{.}}
+{{- end}}
+{{- end}}
 keep: {daily: 7, weekly: 4, monthly: 12, yearly: forever}
 `))
 
@@ -224,22 +377,33 @@ func nameRune(r rune) rune {
 	return -1
 }
 
-// writeKit writes all that a restore without this host needs.
-func (a *answers) writeKit(verifier string, config []byte, std streams) error {
+// Today is for the template.
+func (a *answers) Today() string { return time.Now().Format(time.DateOnly) }
+
+// writeKit writes all that a restore without this host needs: as text, which is input too, and as a page for a printer.
+func (a *answers) writeKit(verifier string, config []byte, put func(string, []byte, fs.FileMode) error, std streams) error {
 	k := kit{host: a.Host, secret: a.secret, recipients: a.Recipients, verifier: verifier, config: config, targets: a.Targets}
 	text, err := k.format()
 	if err != nil {
 		return err
 	}
-	if err := newFile(a.kit, text, 0o600); err != nil {
+	page, err := k.page(text, a.Today())
+	if err != nil {
 		return err
 	}
-	fmt.Fprintf(std.err, "wrote the recovery kit %s\n", a.kit)
+	if err := put(a.kit, text, 0o600); err != nil {
+		return err
+	}
+	paper := strings.TrimSuffix(a.kit, ".txt") + ".html"
+	if err := put(paper, page, 0o600); err != nil {
+		return err
+	}
+	fmt.Fprintf(std.err, "wrote the recovery kit %s, and the same for a printer, %s\n", a.kit, paper)
 	if lacking := k.lacking(); lacking != "" {
 		fmt.Fprint(std.err, strings.ReplaceAll(strings.TrimSpace(lacking), "\n\n\n", "\n")+"\n")
 	}
 	if a.secret != "" {
-		fmt.Fprintf(std.err, "IMPORTANT: it holds the only key that opens the backups. Print it or copy it off this host, then remove it here.\n")
+		fmt.Fprintf(std.err, "IMPORTANT: it holds the only key that opens the backups. Print it or copy it off this host, then remove both files here.\n")
 	}
 	return nil
 }

@@ -19,6 +19,9 @@ import (
 // kitName is where init writes the recovery kit, beside the configuration.
 const kitName = "offsite-recovery-kit.txt"
 
+// kitPage is the same for a printer.
+const kitPage = "offsite-recovery-kit.html"
+
 // The kit is text for people, with files after it, each below a line `-- name --` (the txtar format): what a restore
 // needs when the host is gone.
 const (

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,7 +12,6 @@ import (
 
 	"offsite/configs"
 	"offsite/crypto"
-	"offsite/providers"
 )
 
 // ensureSigner makes the signing key if it is missing, and gives its verifier key.
@@ -68,8 +66,8 @@ func kitLacks(path string, c *configs.Config) (lacking []string) {
 	return lacking
 }
 
-// prepare makes what an existing configuration lacks, and tries each target.
-func prepare(ctx context.Context, path string, std streams) error {
+// prepare makes what an existing configuration lacks, and tries each target but those that were tried.
+func prepare(ctx context.Context, path string, tried map[string]bool, std streams) error {
 	c, err := loadConfig(path)
 	if err != nil {
 		return err
@@ -90,52 +88,18 @@ func prepare(ctx context.Context, path string, std streams) error {
 	}
 	var failed []error
 	for _, t := range c.Targets {
-		err := prepareTarget(ctx, t)
-		if err == nil {
-			err = probe(ctx, t)
+		if tried[t.Name] {
+			continue
 		}
-		var kept *providers.Retained
-		switch {
-		case errors.As(err, &kept):
-			fmt.Fprintf(std.err, "target %s works: wrote and read a probe, which the bucket locks by default (%v)\n", t.Name, kept)
-		case err != nil:
+		if err := trial(ctx, c, 0, t, std.err); err != nil {
 			failed = append(failed, fmt.Errorf("target %s: %w", t.Name, err))
-		default:
-			fmt.Fprintf(std.err, "target %s works: wrote, read and deleted a probe\n", t.Name)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
 	}
 	if err := errors.Join(failed...); err != nil {
 		return fmt.Errorf("%w\n%w", errPartly, err)
 	}
 	return nil
-}
-
-// probe is a round trip. That the store keeps the probe, by a lock of its own, is *providers.Retained.
-func probe(ctx context.Context, t configs.Target) (err error) {
-	target, err := openTarget(t)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, target.Close()) }()
-	if locker, ok := target.(providers.Locker); ok && t.Locks() {
-		if err := locker.CheckLock(ctx); err != nil {
-			return err
-		}
-	}
-	const name, text = "offsite-probe", "offsite was here"
-	if err := target.Put(ctx, name, providers.Bytes([]byte(text))); err != nil {
-		return err
-	}
-	r, err := target.Get(ctx, name, 0, -1)
-	if err != nil {
-		return err
-	}
-	b, err := io.ReadAll(r)
-	if err := errors.Join(err, r.Close()); err != nil {
-		return err
-	}
-	if string(b) != text {
-		return errors.New("what was read is not what was written")
-	}
-	return target.Delete(ctx, name)
 }

@@ -99,8 +99,8 @@ func answer(w http.ResponseWriter) func(value any, err error) {
 	}
 }
 
-// errNoAnswer: the agent runs, and has no socket that can be reached.
-var errNoAnswer = errors.New("the agent runs and does not answer")
+// errSilent: the agent runs, and has no socket that can be reached.
+var errSilent = errors.New("the agent runs and does not answer")
 
 // ask puts a question to the running agent.
 func ask(ctx context.Context, c *configs.Config, method, question string, answer any) error {
@@ -115,9 +115,9 @@ func ask(ctx context.Context, c *configs.Config, method, question string, answer
 	response, err := (&http.Client{Transport: transport, Timeout: 30 * time.Second}).Do(request)
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%w: you may not ask at %s: be root or of the group %s", errNoAnswer, path, socketGroup)
+		return fmt.Errorf("%w: you may not ask at %s: be root or of the group %s", errSilent, path, socketGroup)
 	case err != nil:
-		return fmt.Errorf("%w (one with --once does not; try again when it has ended): %w", errNoAnswer, err)
+		return fmt.Errorf("%w (one with --once does not; try again when it has ended): %w", errSilent, err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {

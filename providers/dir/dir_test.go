@@ -158,3 +158,22 @@ func TestFilesAreForTheirOwnerOnly(t *testing.T) {
 		}
 	}
 }
+
+func TestInspect(t *testing.T) {
+	target := open(t, filepath.Join(t.TempDir(), "nas"))
+	f, err := target.Inspect(t.Context())
+	if err != nil || f.Free == nil || *f.Free <= 0 || f.Device == nil {
+		t.Fatalf("%+v, %v", f, err)
+	}
+	if other, err := open(t, "/dev/shm/offsite-inspect").Inspect(t.Context()); err != nil || *other.Device == *f.Device {
+		t.Errorf("another file system: %+v, %v", other, err)
+	}
+	os.RemoveAll("/dev/shm/offsite-inspect")
+	unmounted, err := dir.New(dir.Config{Path: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := unmounted.Inspect(t.Context()); !errors.Is(err, providers.ErrPermanent) {
+		t.Errorf("without a marker: %v", err)
+	}
+}

@@ -1,6 +1,7 @@
 package minio
 
 import (
+	"cmp"
 	"context"
 	"iter"
 	"time"
@@ -68,4 +69,31 @@ func (s *store) DefaultLock(ctx context.Context) (mode string, days int, err err
 func (s *store) Retain(ctx context.Context, key, mode string, until time.Time) error {
 	m := minio.RetentionMode(mode)
 	return translate(s.core.PutObjectRetention(ctx, s.bucket, key, minio.PutObjectRetentionOptions{Mode: &m, RetainUntilDate: &until}))
+}
+
+func (s *store) Versioning(ctx context.Context) (bool, error) {
+	v, err := s.core.GetBucketVersioning(ctx, s.bucket)
+	return v.Enabled(), translate(err)
+}
+
+func (s *store) Lifecycle(ctx context.Context) (rules []multipart.Rule, err error) {
+	c, err := s.core.GetBucketLifecycle(ctx, s.bucket)
+	if err != nil {
+		return nil, translate(err)
+	}
+	for _, r := range c.Rules {
+		if r.Status != "Enabled" {
+			continue
+		}
+		rule := multipart.Rule{
+			Prefix:  cmp.Or(r.RuleFilter.Prefix, r.RuleFilter.And.Prefix, r.Prefix),
+			Part:    !r.RuleFilter.Tag.IsEmpty() || len(r.RuleFilter.And.Tags) > 0 || r.RuleFilter.ObjectSizeGreaterThan+r.RuleFilter.ObjectSizeLessThan+r.RuleFilter.And.ObjectSizeGreaterThan+r.RuleFilter.And.ObjectSizeLessThan > 0,
+			Objects: cmp.Or(int(r.Expiration.Days), r.AllVersionsExpiration.Days), Versions: int(r.NoncurrentVersionExpiration.NoncurrentDays), Uploads: int(r.AbortIncompleteMultipartUpload.DaysAfterInitiation),
+		}
+		if !r.Expiration.Date.IsZero() {
+			rule.Objects = 1
+		}
+		rules = append(rules, rule)
+	}
+	return rules, nil
 }

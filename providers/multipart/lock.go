@@ -27,6 +27,10 @@ type Keeper interface {
 	Retention(ctx context.Context, key, version string) (Retention, error)
 	// Retain locks the current version, in a mode of S3.
 	Retain(ctx context.Context, key, mode string, until time.Time) error
+	// Versioning says whether the bucket keeps versions of what is stored from now on.
+	Versioning(ctx context.Context) (bool, error)
+	// Lifecycle is the rules of the bucket that are in force. That there are none is no error, or fs.ErrNotExist.
+	Lifecycle(ctx context.Context) ([]Rule, error)
 }
 
 // Version is one version of an object, or a marker that it was deleted.
@@ -275,9 +279,15 @@ func (t *Transport) Now(ask func() error) (time.Time, error) {
 	return time.Time{}, err
 }
 
-// note remembers what the store says that time it is.
+// note remembers what the store says that time it is, and until when its certificate is good.
 func (t *Transport) note(answer *http.Response) {
-	if date, err := http.ParseTime(answer.Header.Get("Date")); err == nil {
-		t.clock.Store(&reading{date})
+	date, err := http.ParseTime(answer.Header.Get("Date"))
+	if err != nil {
+		return
 	}
+	r := &reading{time: date}
+	if answer.TLS != nil && len(answer.TLS.PeerCertificates) > 0 {
+		r.certificate = answer.TLS.PeerCertificates[0].NotAfter
+	}
+	t.clock.Store(r)
 }

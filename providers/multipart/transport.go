@@ -24,8 +24,8 @@ type Transport struct {
 	clock  atomic.Pointer[reading] // of the newest answer
 }
 
-// reading is what the store's clock said in an answer.
-type reading struct{ time time.Time }
+// reading is what the store's clock said in an answer, and when the certificate of that server expires, if it has one.
+type reading struct{ time, certificate time.Time }
 
 const (
 	// large bodies are sent when the server has agreed to have them. It may answer instead that it refuses, and close the

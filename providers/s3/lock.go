@@ -109,3 +109,49 @@ func (s *store) Retain(ctx context.Context, key, mode string, until time.Time) e
 	})
 	return translate(err)
 }
+
+func (s *store) Versioning(ctx context.Context) (bool, error) {
+	out, err := s.client.GetBucketVersioning(ctx, &s3.GetBucketVersioningInput{Bucket: &s.cfg.Bucket})
+	if err != nil {
+		return false, translate(err)
+	}
+	return out.Status == types.BucketVersioningStatusEnabled, nil
+}
+
+func (s *store) Lifecycle(ctx context.Context) (rules []multipart.Rule, err error) {
+	out, err := s.client.GetBucketLifecycleConfiguration(ctx, &s3.GetBucketLifecycleConfigurationInput{Bucket: &s.cfg.Bucket})
+	if err != nil {
+		return nil, translate(err)
+	}
+	for _, r := range out.Rules {
+		if r.Status == types.ExpirationStatusEnabled {
+			rules = append(rules, rule(r))
+		}
+	}
+	return rules, nil
+}
+
+func rule(r types.LifecycleRule) (rule multipart.Rule) {
+	rule.Prefix = aws.ToString(r.Prefix) //lint:ignore SA1019 rules of before 2016 have it here
+	if f := r.Filter; f != nil {
+		rule.Prefix = cmp.Or(aws.ToString(f.Prefix), rule.Prefix)
+		rule.Part = f.Tag != nil || f.ObjectSizeGreaterThan != nil || f.ObjectSizeLessThan != nil
+		if f.And != nil {
+			rule.Prefix = cmp.Or(aws.ToString(f.And.Prefix), rule.Prefix)
+			rule.Part = rule.Part || len(f.And.Tags) > 0 || f.And.ObjectSizeGreaterThan != nil || f.And.ObjectSizeLessThan != nil
+		}
+	}
+	if e := r.Expiration; e != nil {
+		rule.Objects = int(aws.ToInt32(e.Days))
+		if e.Date != nil {
+			rule.Objects = 1
+		}
+	}
+	if e := r.NoncurrentVersionExpiration; e != nil {
+		rule.Versions = int(aws.ToInt32(e.NoncurrentDays))
+	}
+	if a := r.AbortIncompleteMultipartUpload; a != nil {
+		rule.Uploads = int(aws.ToInt32(a.DaysAfterInitiation))
+	}
+	return rule
+}

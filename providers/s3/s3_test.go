@@ -297,3 +297,15 @@ func TestChecksumsMayBeSwitchedWhileAnUploadIsUnfinished(t *testing.T) {
 		targettest.RunSwitch(t, open(t, before), open(t, after), 5<<20)
 	}
 }
+
+func TestInspectMinIO(t *testing.T) { inspect(t, servers.MinIO(t, true), true) }
+
+func TestInspectVersityGW(t *testing.T) { inspect(t, servers.VersityGW(t), false) }
+
+func inspect(t *testing.T, s *servers.S3, rules bool) {
+	targettest.RunS3Inspect(t, s, func(t testing.TB, bucket, versions string, lock *providers.Lock) providers.Target {
+		cfg := config(s)
+		cfg.Bucket = bucket
+		return open(t, cfg)
+	}, rules)
+}

@@ -24,8 +24,10 @@ type conn struct {
 	net    *meter
 	idle   time.Duration
 	packet int
-	ended  chan struct{} // closed when the connection is gone
-	closed sync.Once
+	// hostKey is the fingerprint of the key that the server has shown.
+	hostKey string
+	ended   chan struct{} // closed when the connection is gone
+	closed  sync.Once
 }
 
 // errSilent is what a call ends with whose server does not answer.
@@ -72,12 +74,18 @@ func connect(ctx context.Context, cfg Config, config *ssh.ClientConfig) (*conn, 
 	timer := time.AfterFunc(cfg.IdleTimeout, m.silence)
 	defer timer.Stop()
 
+	var shown string
+	check := config.HostKeyCallback
+	config.HostKeyCallback = func(host string, remote net.Addr, key ssh.PublicKey) error {
+		shown = ssh.FingerprintSHA256(key)
+		return check(host, remote, key)
+	}
 	sshConn, channels, requests, err := ssh.NewClientConn(m, cfg.address(), config)
 	if err != nil {
 		m.Close()
 		return nil, m.explain(err)
 	}
-	c := &conn{ssh: ssh.NewClient(sshConn, channels, requests), net: m, idle: cfg.IdleTimeout, ended: make(chan struct{})}
+	c := &conn{ssh: ssh.NewClient(sshConn, channels, requests), net: m, idle: cfg.IdleTimeout, hostKey: shown, ended: make(chan struct{})}
 	go func() {
 		c.ssh.Wait()
 		close(c.ended)

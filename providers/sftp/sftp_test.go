@@ -9,11 +9,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/crypto/ssh"
 
 	"offsite/providers"
 	"offsite/providers/sftp"
@@ -325,5 +327,25 @@ func TestAConnectionThatBreaksIsReplaced(t *testing.T) {
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, providers.ErrPermanent) || time.Now().After(deadline) {
 			t.Fatal(err)
 		}
+	}
+}
+
+func TestInspect(t *testing.T) {
+	s := servers.StartOpenSSH(t)
+	cfg := prepare(t, config(s))
+	f, err := open(t, cfg).Inspect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(s.HostKey))
+	if err != nil || f.HostKey != ssh.FingerprintSHA256(key) {
+		t.Errorf("host key %s, %v", f.HostKey, err)
+	}
+	if f.Free == nil || *f.Free <= 0 || !slices.Contains(f.Extensions, "fsync@openssh.com") || !slices.Contains(f.Extensions, "posix-rename@openssh.com") {
+		t.Errorf("%+v", f)
+	}
+	cfg.Path = "missing"
+	if _, err := open(t, cfg).Inspect(t.Context()); !errors.Is(err, providers.ErrPermanent) {
+		t.Errorf("a directory that is not there: %v", err)
 	}
 }

@@ -1,0 +1,81 @@
+package doctor
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"offsite/configs"
+	"offsite/providers/dir"
+)
+
+func TestParseUnit(t *testing.T) {
+	u := parseUnit(nil, []byte("# ReadWritePaths=/comment\n[Service]\nReadWritePaths=/a -/b\\\n /c\nReadWritePaths=/d\nUser=x\nUser=y\nProtectHome = read-only\n"))
+	if u["ReadWritePaths"] != "/a -/b  /c /d" || u["User"] != "y" {
+		t.Errorf("%q", u)
+	}
+	if got := (unit{properties: u}).paths("ReadWritePaths"); strings.Join(got, " ") != "/a /b /c /d" {
+		t.Errorf("%q", got)
+	}
+	if u = parseUnit(u, []byte("ReadWritePaths=\nReadWritePaths=/e\n")); u["ReadWritePaths"] != "/e" {
+		t.Errorf("an empty value begins the list anew: %q", u["ReadWritePaths"])
+	}
+}
+
+func FuzzParseUnit(f *testing.F) {
+	f.Add("[Service]\nReadWritePaths=/a\\\n/b\nX==\n=\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		u := unit{properties: parseUnit(nil, []byte(text))}
+		u.paths("ReadWritePaths", "BindPaths")
+	})
+}
+
+// What systemd's settings mean for what the agent needs.
+func TestSandbox(t *testing.T) {
+	for _, c := range []struct {
+		lines, watch, target string
+		want                 string // part of the problem; empty: none
+	}{
+		{"", "/home/x/dumps", "/mnt/nas", ""},
+		{"ProtectHome=yes", "/home/x/dumps", "/mnt/nas", "hidden from the service by ProtectHome=yes"},
+		{"ProtectHome=tmpfs\nBindReadOnlyPaths=/home/x/dumps", "/home/x/dumps", "/mnt/nas", ""},
+		{"ProtectHome=tmpfs", "/home/x/dumps", "/mnt/nas", "hidden"},
+		{"ProtectHome=read-only", "/home/x/dumps", "/home/nas", "target nas /home/nas is read-only"},
+		{"ProtectHome=read-only", "/home/x/dumps", "/mnt/nas", ""},
+		{"ProtectHome=yes", "/srv/dumps", "/mnt/nas", ""},
+		{"ProtectSystem=strict\nStateDirectory=offsite", "/srv/dumps", "/mnt/nas", "target nas /mnt/nas is read-only"},
+		{"ProtectSystem=strict\nStateDirectory=offsite\nReadWritePaths=-/mnt", "/srv/dumps", "/mnt/nas", ""},
+		{"ProtectSystem=strict\nReadWritePaths=/mnt", "/srv/dumps", "/mnt/nas", "the state directory /var/lib/offsite is read-only"},
+		{"ProtectSystem=full", "/srv/dumps", "/mnt/nas", ""},
+		{"ProtectSystem=full", "/srv/dumps", "/usr/nas", "read-only"},
+		{"PrivateTmp=yes", "/tmp/dumps", "/mnt/nas", "hidden from the service by PrivateTmp"},
+		{"InaccessiblePaths=/srv", "/srv/dumps", "/mnt/nas", "hidden"},
+		{"ReadOnlyPaths=/mnt", "/srv/dumps", "/mnt/nas", "read-only"},
+		{"InaccessiblePaths=/srvx", "/srv/dumps", "/mnt/nas", ""},
+	} {
+		root := t.TempDir()
+		must(t, os.MkdirAll(filepath.Join(root, "usr/lib/systemd/system"), 0o755))
+		must(t, os.WriteFile(filepath.Join(root, "usr/lib/systemd/system/offsite.service"), []byte("[Service]\n"+c.lines+"\n"), 0o644))
+		p := &Patient{Config: &configs.Config{State: "/var/lib/offsite", Watch: []configs.Watch{{Path: c.watch}}, Targets: []configs.Target{{Name: "nas", Dir: &dir.Config{Path: c.target}}}}}
+		u := Machine{Root: root}.unit(t.Context())
+		g := &Group{}
+		p.sandbox(g, u)
+		text := ""
+		for _, check := range g.Checks {
+			if check.Level != "ok" {
+				text += check.Text + "\n"
+			}
+		}
+		if !u.installed() || (c.want == "") != (text == "") || !strings.Contains(text, c.want) {
+			t.Errorf("%q, %s, %s: %q, want %q", c.lines, c.watch, c.target, text, c.want)
+		}
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
