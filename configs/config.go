@@ -48,6 +48,8 @@ type Config struct {
 	Drills []Drill `yaml:"drills"`
 	// Health is how closely dumps are looked at.
 	Health Health `yaml:"health"`
+	// Listen is where the page, its metrics and its JSON are served; nowhere unless set.
+	Listen []Listen `yaml:"listen"`
 	// Memory is the budget for blocks in flight.
 	Memory Size `yaml:"memory"`
 	// BlockSize is the unit of upload; 0: by the size of the dump.

@@ -51,6 +51,7 @@ func (v *validator) config(c *Config) {
 	v.targets(c)
 	v.keeps(c)
 	v.drills(c)
+	v.listens(c)
 	v.sizes(c)
 }
 

@@ -54,7 +54,7 @@ Exit status: 0 done, 1 failed, 2 usage or configuration, 3 partly (some target f
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(initCommand(&config, std), agentCommand(&config, std), pushCommand(&config, std), listCommand(&config, std),
 		restoreCommand(&config, std), pruneCommand(&config, std), verifyCommand(&config, std), acceptCommand(&config, std),
-		repairCommand(&config, std), drillCommand(&config, std), keygenCommand(std), versionCommand(std))
+		repairCommand(&config, std), drillCommand(&config, std), pageCommand(std), keygenCommand(std), versionCommand(std))
 	root.SetArgs(args)
 	root.SetIn(std.in)
 	root.SetOut(std.out)
