@@ -107,11 +107,13 @@ func (k *keeper) askSlow(ctx context.Context, now time.Time, key string) (s slow
 	var err error
 	if s.days, err = k.source.Days(ctx); err != nil {
 		k.log.Error("the page lacks the days of the year", "err", err)
-		s.key = ""
+		s.key, s.days = "", nil
+	} else if s.days == nil {
+		s.days = map[string][]status.Day{}
 	}
 	if s.next, err = k.source.Next(ctx); err != nil {
 		k.log.Error("the page lacks what retention removes next", "err", err)
-		s.key, s.nextErr = "", true
+		s.key, s.next, s.nextErr = "", nil, true
 	}
 	s.versions = make(map[string]string, len(s.days))
 	for name, days := range s.days {

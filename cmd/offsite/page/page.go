@@ -158,9 +158,23 @@ func (p *Page) serveTemplate(w http.ResponseWriter, code int, name string, data 
 		http.Error(w, "the page cannot be shown; the agent's log says why", http.StatusInternalServerError)
 		return
 	}
+	writeHTML(w, code, b.String())
+}
+
+// turning are characters that turn text around or hide between others, so that a name looks like another one.
+var turning = func() *strings.Replacer {
+	var pairs []string
+	for _, r := range "\u061c\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff" {
+		pairs = append(pairs, string(r), "\ufffd")
+	}
+	return strings.NewReplacer(pairs...)
+}()
+
+// writeHTML answers with a document, in whose texts nothing turns around, wherever they come from.
+func writeHTML(w http.ResponseWriter, code int, text string) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(code)
-	w.Write(b.Bytes())
+	turning.WriteString(w, text)
 }
 
 func (p *Page) serveJSON(w http.ResponseWriter, r *http.Request) {

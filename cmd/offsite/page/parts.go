@@ -106,6 +106,5 @@ func (p *Page) serveParts(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Write(b.Bytes())
+	writeHTML(w, http.StatusOK, b.String())
 }
