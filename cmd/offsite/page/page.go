@@ -138,7 +138,7 @@ func (p *Page) serveView(w http.ResponseWriter, r *http.Request, v view) {
 	}
 	p.serveTemplate(w, http.StatusOK, "layout", layout{
 		Title: v.title, Level: v.level, Host: v.host, Home: v.home, Query: v.query, Assets: p.assets.version, LoggedIn: isSession(r.Context()),
-		Kinds: kindTexts(), Version: v.version, At: exact(p.Now().In(p.Zone)), Body: template.HTML(body.String()), // escaped by the templates of the parts
+		Kinds: kindTexts(), Version: strings.TrimPrefix(v.version, "offsite "), At: exact(p.Now().In(p.Zone)), Body: template.HTML(body.String()), // escaped by the templates of the parts
 	})
 }
 

@@ -86,11 +86,22 @@ function title(root) {
   icon.href = icon.getAttribute("href").replace(/\w+\.svg/, verdict.dataset.level + ".svg");
 }
 
-// Stream
+// Stream: while somebody looks. A tab in the background would take one of the few connections that a browser has for each server; it
+// asks for the verdict now and then, which its title shows.
+
+let events;
+
+function say(text, off) {
+  live.hidden = false;
+  live.className = off ? "live off" : "live";
+  live.textContent = text;
+}
 
 function listen() {
-  const events = new EventSource("/events" + query);
-  events.onopen = () => { live.hidden = false; live.className = "live"; live.textContent = "Live"; };
+  if (document.hidden) return;
+  events?.close();
+  events = new EventSource("/events" + query);
+  events.onopen = () => say("Live", false);
   events.addEventListener("parts", e => {
     for (const [id, version] of Object.entries(JSON.parse(e.data))) {
       if (id === "assets") {
@@ -103,16 +114,19 @@ function listen() {
     fetchParts();
   });
   events.onerror = () => {
-    live.hidden = false; live.className = "live off"; live.textContent = "Not live";
-    if (events.readyState === EventSource.CLOSED) {
-      events.close();
-      setTimeout(again, 15000);
-    }
+    say("Not live", true);
+    if (events.readyState === EventSource.CLOSED) setTimeout(again, 15000);
   };
+}
+
+function pause() {
+  events?.close();
+  say("Paused", true);
 }
 
 // again looks whether whoever looks is still known, and listens anew.
 async function again() {
+  if (document.hidden) return;
   try {
     const answer = await fetch("/parts" + query, { headers: { Accept: "text/html" } });
     if (answer.redirected || answer.status === 404) { location.reload(); return; }
@@ -165,5 +179,13 @@ function buttons(root) {
 
 document.addEventListener("pointermove", point, { passive: true });
 buttons(document);
-if (live) listen();
+if (live) {
+  listen();
+  document.addEventListener("visibilitychange", () => document.hidden ? pause() : again());
+}
 setInterval(() => tick(document), 20000);
+setInterval(() => {
+  if (!document.hidden || !live) return;
+  wanted.add("verdict");
+  fetchParts();
+}, 60000);
