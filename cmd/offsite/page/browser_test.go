@@ -404,10 +404,15 @@ func TestCopiesACommand(t *testing.T) {
 // Every page at three widths in both themes: to be looked at by a person, and nothing may stick out to the side.
 func TestScreenshots(t *testing.T) {
 	now := time.Now()
-	worlds := map[string]*fake{"usual": realistic(now, 5), "troubled": realistic(now, 5).troubled(now), "many": realistic(now, 50).troubled(now), "fresh": empty(now)}
+	worlds := map[string]*fake{"usual": realistic(now, 5), "troubled": realistic(now, 5).troubled(now), "many": realistic(now, 50).troubled(now), "fresh": empty(now), "login": empty(now)}
 	ctx, dir := chromium(t), artefacts(t)
+	_, hash := page.NewToken()
 	for name, f := range worlds {
-		server := httptest.NewServer(open(t, f, time.Now))
+		access := page.Access{Unix: true}
+		if name == "login" {
+			access.TokenHash = hash
+		}
+		server := httptest.NewServer(behind(t, f, time.Now, access, quiet()))
 		t.Cleanup(server.Close)
 		addresses := map[string]string{name: "/"}
 		if name == "troubled" {

@@ -91,8 +91,10 @@ func TestAStreamTellsWhatHasChanged(t *testing.T) {
 		if news := s.news(t); len(news) != 1 || news["uploads"] == "" {
 			t.Errorf("an upload changes %v", news)
 		}
-		for range 100 { // much happens at once: not much is told
-			f.change(func(h *status.Host) { h.Transfers[0].Done++ })
+		for i := range 100 { // much happens at once: not much is told
+			f.change(func(h *status.Host) {
+				h.Transfers = []status.Transfer{{Target: "nas", Series: "pg/shop", Done: int64(i), Total: 200}}
+			})
 			time.Sleep(10 * time.Millisecond)
 		}
 		synctest.Wait()
