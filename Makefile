@@ -29,7 +29,7 @@ lint: $(BIN)/staticcheck ## gofmt, vet, staticcheck
 	go vet $(PKGS)
 	$(BIN)/staticcheck $(PKGS)
 
-servers: $(BIN)/age $(BIN)/minio $(BIN)/versitygw $(BIN)/toxiproxy $(BIN)/promtool ## stock age, the real servers that the tests talk to, and Prometheus' own checks
+servers: $(BIN)/age $(BIN)/minio $(BIN)/versitygw $(BIN)/toxiproxy $(BIN)/promtool $(BIN)/axe.min.js ## stock age, the real servers that the tests talk to, Prometheus' own checks and axe-core
 
 # Each tool is a module of its own, so that none of its dependencies reaches go.mod or another tool.
 $(BIN)/age: PKG := filippo.io/age/cmd/age
@@ -44,6 +44,15 @@ $(BIN)/%: test/tools/%/go.sum
 	cd test/tools/$* && fetch="$(FETCH) go list -deps -tags=$(TAGS) $(PKG)" && { $$fetch || $$fetch; } >/dev/null && go build -tags=$(TAGS) -o $@.new $(PKG)
 	@mv $@.new $@
 
+# axe-core looks for what keeps people from using the page. It is no part of the program: a browser of the tests loads it.
+AXE     := 4.14.1
+AXE_SUM := 29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c
+$(BIN)/axe.min.js: Makefile
+	@mkdir -p $(BIN)/axe
+	cd $(BIN)/axe && { $(FETCH) npm pack --silent axe-core@$(AXE) || $(FETCH) npm pack --silent axe-core@$(AXE); } >/dev/null && tar xzf axe-core-$(AXE).tgz package/axe.min.js
+	echo "$(AXE_SUM)  $(BIN)/axe/package/axe.min.js" | sha256sum --check --quiet
+	@mv $(BIN)/axe/package/axe.min.js $@ && touch $@ && rm -r $(BIN)/axe
+
 packages: ## Debian's packages that the tests need, if they are missing
 	@missing=; \
 	test -x /usr/sbin/sshd || missing="$$missing openssh-server"; \
@@ -54,6 +63,8 @@ packages: ## Debian's packages that the tests need, if they are missing
 	for tool in sqlite3 zstd bzip2; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
 	command -v redis-cli >/dev/null || missing="$$missing redis-tools"; \
 	command -v xz >/dev/null || missing="$$missing xz-utils"; \
+	command -v chromium >/dev/null || missing="$$missing chromium"; \
+	command -v npm >/dev/null || missing="$$missing npm"; \
 	if test -n "$$missing"; then \
 		test "$$(id -u)" = 0 || { echo "please install:$$missing"; exit 1; }; \
 		(timeout 300 apt-get update || timeout 300 apt-get update) >/dev/null; \

@@ -53,6 +53,8 @@ type Config struct {
 	Health Health `yaml:"health"`
 	// Alarms is who is told of trouble, and when.
 	Alarms Alarms `yaml:"alarms"`
+	// Listen is where the page, its metrics and its JSON are served; nowhere unless set.
+	Listen []Listen `yaml:"listen"`
 	// Memory is the budget for blocks in flight.
 	Memory Size `yaml:"memory"`
 	// BlockSize is the unit of upload; 0: by the size of the dump.

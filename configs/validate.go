@@ -60,6 +60,7 @@ func (v *validator) config(c *Config) {
 	v.keeps(c)
 	v.drills(c)
 	v.alarms(&c.Alarms)
+	v.listens(c)
 	v.sizes(c)
 }
 

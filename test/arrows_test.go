@@ -105,7 +105,7 @@ func TestTheCoreKnowsNoVendor(t *testing.T) {
 
 func TestTestsStayOutOfTheBinary(t *testing.T) {
 	for _, d := range list(t, "./cmd/offsite")[0].Deps {
-		for _, bad := range []string{"testing", "pgregory.net/rapid", "go.uber.org/goleak", "github.com/rogpeppe/go-internal", "github.com/emersion", "github.com/standard-webhooks", "github.com/onsi", "offsite/test", "offsite/providers/targettest", "offsite/providers/mem"} {
+		for _, bad := range []string{"testing", "pgregory.net/rapid", "go.uber.org/goleak", "github.com/rogpeppe/go-internal", "github.com/chromedp", "github.com/creack/pty", "github.com/emersion", "github.com/standard-webhooks", "github.com/onsi", "offsite/test", "offsite/providers/targettest", "offsite/providers/mem"} {
 			if d == bad || strings.HasPrefix(d, bad+"/") {
 				t.Errorf("the binary contains %s", d)
 			}

@@ -54,7 +54,7 @@ Exit status: 0 done, 1 failed, 2 usage or configuration, 3 partly (some target f
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(initCommand(&config, std), agentCommand(&config, std), pushCommand(&config, std), listCommand(&config, std), fleetCommand(&config, std),
 		restoreCommand(&config, std), pruneCommand(&config, std), verifyCommand(&config, std), acceptCommand(&config, std),
-		repairCommand(&config, std), drillCommand(&config, std), statusCommand(&config, std), alarmCommand(&config, std), doctorCommand(&config, std), lookCommand(std), keygenCommand(std), versionCommand(std))
+		repairCommand(&config, std), drillCommand(&config, std), statusCommand(&config, std), alarmCommand(&config, std), doctorCommand(&config, std), lookCommand(std), pageCommand(std), keygenCommand(std), versionCommand(std))
 	root.SetArgs(args)
 	root.SetIn(std.in)
 	root.SetOut(std.out)
@@ -70,7 +70,7 @@ Exit status: 0 done, 1 failed, 2 usage or configuration, 3 partly (some target f
 func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := check(cmd, args); err != nil {
-			return usageError{fmt.Errorf("%w; see offsite %s --help", err, cmd.Name())}
+			return usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
 		}
 		return nil
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"offsite": main})
+	testscript.Main(m, map[string]func(){"offsite": main, "serve-given": serveGiven})
 }
 
 // The commands as a user has them, one script each. Stock age is the witness.
