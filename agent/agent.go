@@ -133,6 +133,7 @@ type Agent struct {
 	named     bool        // the dumps were named by a person: no target declines them
 	unfound   atomic.Bool // files are to be found once more
 	changed   bell        // rings when there is something new to show
+	urgent    bell        // rings when somebody should be told at once
 	underway  *underway
 	unsents   unsents
 	runs      runs

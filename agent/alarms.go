@@ -33,10 +33,11 @@ type alarms struct {
 // watchAlarms tells what is wrong by all ways out, until ctx ends.
 func (a *Agent) watchAlarms(ctx context.Context) error {
 	for {
+		urgent := a.urgent.wait()
 		if err := a.tellAlarms(ctx); err != nil {
 			return err
 		}
-		if err := sleep(ctx, looks, nil); err != nil {
+		if err := sleep(ctx, looks, urgent); err != nil {
 			return err
 		}
 	}

@@ -32,7 +32,7 @@ func agentCommand(config *string, std streams) *cobra.Command {
 			defer func() { err = errors.Join(err, a.Close()) }()
 			if !once {
 				o.Log.Info("watching", "version", version, "directories", len(o.Sources), "targets", len(o.Targets))
-				return serving(cmd.Context(), c, a, o.Log)
+				return serving(cmd.Context(), c, *config, a, o.Log)
 			}
 			s, err := a.Once(cmd.Context())
 			summarise(s, std)

@@ -60,22 +60,19 @@ func listenSocket(ctx context.Context, path string) (net.Listener, error) {
 	return listener, nil
 }
 
-// serving runs the agent and answers on its socket meanwhile. Without a socket the agent runs all the same.
-func serving(ctx context.Context, c *configs.Config, a *agent.Agent, log *slog.Logger) error {
+// answering answers questions on the socket until ctx ends. Without a socket the agent runs all the same.
+func answering(ctx context.Context, c *configs.Config, a *agent.Agent, log *slog.Logger) error {
 	listener, err := listenSocket(ctx, socketPath(c))
 	if err != nil {
 		log.Warn("no questions can be asked of this agent", "err", err)
-		return a.Run(ctx)
+		return nil
 	}
 	server := &http.Server{Handler: questions(a), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(listener) }()
-	err = a.Run(ctx)
-	server.Close()
-	if served := <-ended; !errors.Is(served, http.ErrServerClosed) {
-		err = errors.Join(err, served)
+	defer context.AfterFunc(ctx, func() { server.Close() })()
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
 	}
-	return err
+	return nil
 }
 
 // questions are what a running agent answers; it changes nothing by them.

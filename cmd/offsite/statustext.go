@@ -42,8 +42,16 @@ func printStatus(h *status.Host, asJSON bool, out io.Writer) error {
 	return nil
 }
 
-// headline answers the one question.
+// headline is the answer, and how fresh it is.
 func headline(h *status.Host) string {
+	if h.Running {
+		return answerOf(h) + fmt.Sprintf(" (the agent runs since %s)", since(h.Started, h.At))
+	}
+	return answerOf(h) + " (no agent runs; this is what the last one knew)"
+}
+
+// answerOf answers the one question: is everything safe?
+func answerOf(h *status.Host) string {
 	count := map[status.Level]int{}
 	for _, a := range h.Alarms {
 		count[a.Level]++
@@ -61,10 +69,7 @@ func headline(h *status.Host) string {
 	case len(h.Series) == 0:
 		text = h.Host + ": there are no dumps yet"
 	}
-	if h.Running {
-		return text + fmt.Sprintf(" (the agent runs since %s)", since(h.Started, h.At))
-	}
-	return text + " (no agent runs; this is what the last one knew)"
+	return text
 }
 
 // english is "1 problem", "2 problems".
