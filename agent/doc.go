@@ -17,7 +17,10 @@
 //  8. scrub.go, missing.go: what lies there is read again and again, and missed when it is gone; repair.go, backfill.go: copies are
 //     made whole from each other, or from the dump (reseal.go). agent/drill proves that they work.
 //  9. lose: what changed or went away before every target had it is said aloud, and found anew.
+//  10. What people are to know: facts.go reads the journal, tally.go and underway.go count, report.go makes an agent/status of them, and
+//     detail.go the year of a series. troubles.go says what is wrong, silence (agent/rhythm) among it; alarms.go tells, by what the book
+//     (agent/alarm) remembers; pings.go tells watchers elsewhere. lifetime.go is the beginning and the end.
 //
-// A crash after any step repeats that step and harms nothing. Every goroutine is started in Run, Once, drain,
-// worker.run and worker.judge, and has ended when they return.
+// A crash after any step repeats that step and harms nothing. Every goroutine is started in run, round, drain, work, watchPings, send,
+// worker.run, exams and judge, and has ended when Run or Once returns.
 package agent
