@@ -2,10 +2,6 @@ package agent
 
 import (
 	"cmp"
-	"errors"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -27,29 +23,9 @@ type NotKept struct {
 
 // NotKept lists the dumps that targets did not get for their retention, by target, series and time. Whether they are still
 // on this host it does not say.
-func (a *Agent) NotKept() ([]NotKept, error) { return notKept(a.journal) }
-
-// NotKeptBy is Agent.NotKept for the journal of an agent that does not run; ErrRunning if it does.
-func NotKeptBy(state, file string) ([]NotKept, error) {
-	path := filepath.Join(state, file)
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	lock, err := lockState(path + ".lock")
-	if err != nil {
-		return nil, err
-	}
-	j, err := journal.Open(path)
-	if err != nil {
-		return nil, errors.Join(err, lock.release())
-	}
-	all, err := notKept(j)
-	return all, errors.Join(err, j.Close(), lock.release())
-}
-
-func notKept(j *journal.Journal) ([]NotKept, error) {
+func (a *Agent) NotKept() ([]NotKept, error) {
 	var all []NotKept
-	err := j.Each(func(d *journal.Dump) error {
+	err := a.journal.Each(func(d *journal.Dump) error {
 		for target, t := range d.Targets {
 			if t.State == journal.Declined {
 				all = append(all, NotKept{target, d.Series, d.Taken, d.Name, d.Path, d.File.Size, t.Policy, t.At})

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"slices"
 	"text/tabwriter"
@@ -22,7 +23,7 @@ func listNotKept(ctx context.Context, config string, args []string, asJSON bool,
 	if err != nil {
 		return err
 	}
-	all, err := notKept(ctx, c)
+	all, err := notKept(ctx, c, std)
 	if err != nil {
 		return err
 	}
@@ -46,10 +47,20 @@ func listNotKept(ctx context.Context, config string, args []string, asJSON bool,
 	return w.Flush()
 }
 
-func notKept(ctx context.Context, c *configs.Config) ([]agent.NotKept, error) {
-	all, err := agent.NotKeptBy(c.State, agentJournal)
-	if errors.Is(err, agent.ErrRunning) {
-		err = ask(ctx, c, http.MethodGet, "/not-kept", &all)
+func notKept(ctx context.Context, c *configs.Config, std streams) (all []agent.NotKept, err error) {
+	o, err := readOptions(c, std.err)
+	if err != nil {
+		return nil, err
 	}
-	return all, err
+	a, err := agent.OpenToRead(o)
+	switch {
+	case errors.Is(err, agent.ErrRunning):
+		return all, ask(ctx, c, http.MethodGet, "/not-kept", &all)
+	case errors.Is(err, fs.ErrNotExist): // no agent has ever run
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	all, err = a.NotKept()
+	return all, errors.Join(err, a.Close())
 }
