@@ -46,7 +46,7 @@ func doctorCommand(config *string, std streams) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "doctor", Short: "Look at everything that must be right for backups, and say what to do", Args: usage(cobra.NoArgs),
-		Long: `Looks at the configuration, keys, directories, the host, the service, drills and every target, and says of each whether it is
+		Long: `Looks at the configuration, keys, directories, the host, the service, drills, backups and every target, and says of each whether it is
 ok, a warning or a problem, and what to do about it. On each target a probe is stored, looked at, read, listed, locked (where backups
 are) and removed: nothing is left there, unless the target keeps it, which is said. Nothing is changed on this host.
 
@@ -155,6 +155,9 @@ func admit(ctx context.Context, config string, p *doctor.Patient) error {
 	p.Config, p.Open, p.Place, p.Journal, p.Kits = c, openTarget, location, agentJournal, []string{kitName, kitPage}
 	if c == nil {
 		return nil
+	}
+	if p.Status == nil {
+		p.Status = func(ctx context.Context) (*status.Host, error) { return hostStatus(ctx, c, io.Discard) }
 	}
 	if p.Target != "" && !hasTarget(c, p.Target) {
 		return fmt.Errorf("target %q: %w in the configuration", p.Target, errNotFound)

@@ -112,7 +112,8 @@ func selfSigned(t *testing.T, until time.Time) (tls.Certificate, []byte) {
 
 // patient is a set-up in which all is well until somebody does something to it.
 type patient struct {
-	t *testing.T
+	answer *status.Host // of the agent that runs
+	t      *testing.T
 	*clinic
 	*gate
 	dir, config, state, dumps, nas, bucket, shorePath string
@@ -178,7 +179,7 @@ func (c *clinic) admitPatient(t *testing.T, certificate time.Time) *patient {
 	name := filepath.Base(nas)
 	p := &patient{
 		t: t, clinic: c, gate: c.open(t, certificate), dir: dir, config: filepath.Join(dir, "etc/offsite.yaml"), state: filepath.Join(dir, "state"), dumps: filepath.Join(dir, "dumps"),
-		nas: nas, bucket: "backups", shorePath: name, now: time.Now, timeout: time.Minute,
+		nas: nas, answer: &status.Host{Series: []status.Series{{Name: "shop", Expected: true}}}, bucket: "backups", shorePath: name, now: time.Now, timeout: time.Minute,
 	}
 	secretA, publicA, err := crypto.GenerateIdentity(false)
 	must(t, err)
@@ -225,7 +226,7 @@ func (p *patient) unit(lines string) {
 func (p *patient) examine() (level status.Level, checks []doctor.Check) {
 	p.t.Helper()
 	var out, errs bytes.Buffer
-	err := diagnose(p.t.Context(), p.config, doctor.Patient{Now: p.now, Timeout: p.timeout, Machine: p.machine, Target: p.target}, true, streams{bytes.NewReader(nil), &out, &errs})
+	err := diagnose(p.t.Context(), p.config, doctor.Patient{Now: p.now, Timeout: p.timeout, Machine: p.machine, Target: p.target, Status: func(context.Context) (*status.Host, error) { return p.answer, nil }}, true, streams{bytes.NewReader(nil), &out, &errs})
 	var said struct {
 		Level  status.Level
 		Checks []doctor.Check
@@ -275,6 +276,9 @@ type sabotage struct {
 var year = 365 * 24 * time.Hour
 
 var sabotages = []sabotage{
+	{"a series that is late", func(p *patient) {
+		p.answer.Alarms = []status.Alarm{{Kind: status.KindOverdue, Level: status.Problem, Text: "series shop is overdue", Remedy: "look at the job that writes the dumps"}}
+	}, "backups", "overdue", status.Problem, "series shop is overdue", "look at the job", true},
 	{"the configuration can be written by all", func(p *patient) { must(p.t, os.Chmod(p.config, 0o666)) },
 		"configuration", "config-mode", status.Problem, "others may write it (mode 0666)", "chmod 0644 ", true},
 	{"secrets in a configuration that others read", func(p *patient) {

@@ -1,5 +1,5 @@
 // Package doctor looks at everything that must be right for dumps to go offsite and come back: the configuration, keys, directories,
-// the host, the service, drills, and each target with its rights. Every finding says what to do about it.
+// the host, the service, drills, backups, and each target with its rights. Every finding says what to do about it.
 //
 // It changes nothing here, and leaves nothing on a target: a probe is stored, read, and removed.
 package doctor
@@ -17,7 +17,7 @@ import (
 
 // Check is one finding.
 type Check struct {
-	// Group is what it is about: configuration, keys, directories, host, service, drills, or a target as "target NAME".
+	// Group is what it is about: configuration, keys, directories, host, service, drills, backups, or a target as "target NAME".
 	Group string `json:"group"`
 	// Name is the same for the same check in each run.
 	Name  string       `json:"name"`
@@ -80,6 +80,8 @@ type Patient struct {
 	// Open opens a target, and Place says where it is.
 	Open  func(configs.Target) (providers.Target, error)
 	Place func(configs.Target) string
+	// Status asks the agent how the backups are, or its journal; nil: that is not looked at.
+	Status func(context.Context) (*status.Host, error)
 	// Timeout is how long each target may take.
 	Timeout time.Duration
 	Machine Machine
@@ -104,6 +106,7 @@ func Examine(ctx context.Context, p Patient, out func(Group)) error {
 			func() Group { return p.host(reach) },
 			func() Group { return p.service(unit) },
 			p.drills,
+			func() Group { return p.backups(ctx) },
 		} {
 			if ctx.Err() != nil {
 				return ctx.Err()
