@@ -144,6 +144,23 @@ func TestWhatIsExpectedIsToldToTheHour(t *testing.T) {
 	}
 }
 
+// A series that had ended before anybody watched it is a warning.
+func TestASeriesOfThePast(t *testing.T) {
+	y := newYear(t)
+	for range 8 {
+		y.now = y.now.Add(24 * time.Hour)
+		y.dump("old", 1000)
+	}
+	y.now = y.now.Add(100 * 24 * time.Hour)
+	y.once()
+	if got := y.ear.news(); got != "overdue/old begun" {
+		t.Errorf("%q", got)
+	}
+	if s := y.status(); s.Level != status.Warning || !strings.Contains(s.Alarms[0].Remedy, "expect: never") {
+		t.Errorf("%+v", s.Alarms)
+	}
+}
+
 func TestASuspectDumpIsTold(t *testing.T) {
 	y := newYear(t)
 	y.days(3, "shop")

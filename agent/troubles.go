@@ -42,6 +42,9 @@ func seriesTroubles(s *status.Series, now time.Time) (all []status.Alarm) {
 	case !s.Overdue:
 	case s.Last == nil:
 		add(status.KindOverdue, status.Problem, s.Due, "look at the job that writes the dumps, and at the watched directories", "series %s has never brought a dump", s.Name)
+	case s.Last.Found.After(s.Due): // it was late already when this host met it
+		add(status.KindOverdue, status.Warning, s.Last.Found, "if it has ended, say so by `expect: never` under `series`; else look at the job that writes the dumps",
+			"series %s brought its last dump at %s, before offsite knew it, and none since", s.Name, stampText(s.Last.Taken))
 	default:
 		how := "by its rhythm"
 		if s.Expected {

@@ -102,7 +102,7 @@ func TestADrill(t *testing.T) {
 	}
 	ship(strings.Replace(good, "1000\t", "a thousand\t", 1)) // whole, and wrong
 	fails("invalid input syntax for type integer")
-	if _, said := in.run(0, "agent", "--once"); !strings.Contains(said, "the last drill has failed") {
+	if _, said := in.run(0, "agent", "--once"); !strings.Contains(said, "drill shop has failed") {
 		t.Error(said)
 	}
 	sql("shop", "DELETE FROM users WHERE id > 1500")
