@@ -130,10 +130,11 @@ type Agent struct {
 	newest    newest
 	exams     *exams
 	suspects  suspects
-	named     bool        // the dumps were named by a person: no target declines them
-	unfound   atomic.Bool // files are to be found once more
-	changed   bell        // rings when there is something new to show
-	urgent    bell        // rings when somebody should be told at once
+	named     bool          // the dumps were named by a person: no target declines them
+	unfound   atomic.Bool   // files are to be found once more
+	scanned   chan struct{} // closed when all that lay on the disk at the start is in the journal
+	changed   bell          // rings when there is something new to show
+	urgent    bell          // rings when somebody should be told at once
 	underway  *underway
 	unsents   unsents
 	runs      runs
@@ -161,7 +162,7 @@ func New(o Options) (*Agent, error) {
 		lock.release()
 		return nil, err
 	}
-	a := &Agent{Options: o, journal: j, lock: lock, shipments: shipments{by: map[string]*shipment{}}, held: newHeld(), newest: newNewest(), exams: newExams(o.Health), began: o.Now().UTC()}
+	a := &Agent{Options: o, journal: j, lock: lock, shipments: shipments{by: map[string]*shipment{}}, held: newHeld(), newest: newNewest(), exams: newExams(o.Health), began: o.Now().UTC(), scanned: make(chan struct{})}
 	a.underway = newUnderway(o.Observer, o.Now, &a.changed)
 	if rebuilt {
 		a.event(status.Alarm{Key: "journal/rebuilt", Kind: status.KindJournal, Level: status.Warning, Text: "the journal could not be used: it was set aside, and is rebuilt from what the targets hold",
@@ -314,11 +315,20 @@ func (a *Agent) run(ctx context.Context) error {
 	group.Go(func() error { return a.relieve(running) })
 	group.Go(func() error { return a.watchAlarms(running) })
 	group.Go(func() error { return a.watchPings(running) })
+	group.Go(func() error {
+		select {
+		case <-a.watcher.Ready():
+			return sendTo(found)(running, watch.File{}) // the end of what was there
+		case <-running.Done():
+			return running.Err()
+		}
+	})
 	for _, w := range a.workers {
 		group.Go(func() error {
-			// First look what is on the disk: a dump that was renamed while the agent was down is not gone.
+			// First look what is on the disk: a dump that was renamed while the agent was down is not gone, and which dumps of the past
+			// a target takes nobody can say before all of them are known.
 			select {
-			case <-a.watcher.Ready():
+			case <-a.scanned:
 				return w.run(running, 0)
 			case <-running.Done():
 				return running.Err()

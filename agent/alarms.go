@@ -17,8 +17,8 @@ import (
 const (
 	// looks is how often the agent looks whether something is wrong.
 	looks = 30 * time.Second
-	// sendFor is how long a way out may take.
-	sendFor = time.Minute
+	// sendFor is how long a way out may take. Those that have a limit of their own, a minute, say more when it is over.
+	sendFor = 75 * time.Second
 	// eventFor is how long a single event counts as an alarm.
 	eventFor = daily
 )
@@ -173,10 +173,14 @@ func (a *Agent) alarmed(h *status.Host, f *facts, unknown error) {
 	if a.alarms.book == nil || !h.Running {
 		book, _ := alarm.Open(a.State, daily) // for Since; that it cannot be read is told by the agent
 		before := map[string]bool{}
+		var known []status.Alarm // what only a running agent can say is over
 		for _, l := range book.Lasting() {
 			before[l.Key] = true
+			if l.Kind == status.KindWay || l.Kind == status.KindStranger || l.Key == unsentStuck || l.Key == unsentLost {
+				known = append(known, l)
+			}
 		}
-		book.Update(h.At, a.troubles(h, f, unknown, func(key string) bool { return before[key] }))
+		book.Update(h.At, append(known, a.troubles(h, f, unknown, func(key string) bool { return before[key] })...))
 		h.Alarms, h.Ways = book.Lasting(), book.Ways(a.wayNames())
 	} else {
 		a.update(h, f, unknown)

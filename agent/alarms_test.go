@@ -363,6 +363,116 @@ func TestDrillsAreTold(t *testing.T) {
 	}
 }
 
+// A dump that was lost before a target had it is told until that has a newer one, whatever is restarted meanwhile.
+func TestALostDumpStaysTold(t *testing.T) {
+	y := newYear(t)
+	y.days(2, "shop")
+	y.now = y.now.Add(24 * time.Hour)
+	y.dump("shop", 1000)
+	y.b.Fault(func(mem.Call) error { return fmt.Errorf("down: %w", providers.ErrPermanent) })
+	y.once()
+	os.Remove(filepath.Join(y.dumps, y.now.Format("shop_20060102_150405.sql")))
+	y.b.Fault(nil)
+	y.once()
+	if got := y.ear.news(); !strings.Contains(got, "unsent/shop begun") {
+		t.Errorf("%q", got)
+	}
+	y.now = y.now.Add(26 * time.Hour)
+	y.once()
+	if got := y.ear.news(); !strings.Contains(got, "unsent/shop lasting") || strings.Contains(got, "unsent/shop over") {
+		t.Errorf("a day later: %q", got)
+	}
+	if s := y.status(); !s.Series[0].On[1].Lost || s.Series[0].On[0].Lost || s.Level != status.Problem {
+		t.Errorf("%+v", s.Series[0].On)
+	}
+	y.dump("shop", 1000)
+	y.once()
+	if got := y.ear.news(); !strings.Contains(got, "unsent/shop over") {
+		t.Errorf("after the next dump: %q", got)
+	}
+}
+
+// Whoever asks while no agent runs hears of what the last one could not deliver, and of what only it can say is over.
+func TestNoAgentIsNoAllClear(t *testing.T) {
+	y := newYear(t)
+	y.days(2, "shop")
+	y.b.Fault(func(mem.Call) error { return fmt.Errorf("down: %w", providers.ErrPermanent) })
+	y.now = y.now.Add(24 * time.Hour)
+	y.dump("shop", 1000)
+	y.write("empty.sql", 0)
+	if err := os.Chtimes(filepath.Join(y.dumps, "empty.sql"), y.now.Add(-24*time.Hour), y.now.Add(-24*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	y.once()
+	y.now = y.now.Add(2 * time.Hour)
+	a, err := agent.OpenToRead(y.options([]agent.Target{{Name: "a", Location: "mem:a"}, {Name: "b", Location: "mem:b"}}, io.Discard))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	s, err := a.Status()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var keys []string
+	for _, l := range s.Alarms {
+		keys = append(keys, l.Key)
+	}
+	if got := strings.Join(keys, " "); got != "failing/b unsent/stuck" {
+		t.Errorf("%s", got)
+	}
+}
+
+// Somebody who wipes a target is told, though all of it is shipped again at once.
+func TestAWipedTargetIsTold(t *testing.T) {
+	y := newYear(t)
+	y.policy = func(string) retention.Policy { return retention.Policy{Daily: 30} }
+	y.days(4, "shop")
+	for name := range y.a.Objects() {
+		y.a.Set(name, nil)
+	}
+	y.now = y.now.Add(24 * time.Hour)
+	y.once()
+	if got := y.ear.news(); !strings.Contains(got, "repair/deleted/a begun") {
+		t.Errorf("%q", got)
+	}
+}
+
+// With years of dumps in the directory the service, too, ships only what retention would keep.
+func TestTheServiceAdoptsByPolicy(t *testing.T) {
+	h := newHost(t)
+	h.onlyA = true
+	h.policy = func(string) retention.Policy { return retention.Policy{Daily: 3} }
+	h.now = func() time.Time { return time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC) }
+	for i := range 90 {
+		h.write(time.Date(2026, 1, 1+i, 3, 0, 0, 0, time.UTC).Format("db_20060102_150405.sql"), 1000)
+	}
+	a := h.start()
+	defer a.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- a.Run(ctx) }()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		all, err := a.NotKept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(all)+len(h.a.Objects())/2 == 90 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d were declined, %d are there", len(all), len(h.a.Objects())/2)
+		}
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if n := len(h.a.Objects()) / 2; n != 3 {
+		t.Errorf("%d dumps were shipped, want 3", n)
+	}
+}
+
 // A state that was lost, and an agent that was killed, are told once.
 func TestLostStatesAndKilledAgentsAreTold(t *testing.T) {
 	y := newYear(t)

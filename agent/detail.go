@@ -65,7 +65,7 @@ func (a *Agent) backups(series string, s *seriesFacts) []status.Backup {
 	for i := range a.Targets {
 		t := &a.Targets[i]
 		tiers, goes := map[string][]string{}, map[string]bool{}
-		if p := a.planOf(t, series, s.on[t.Name]); p != nil {
+		if p := a.planOf(a.Now(), t, series, s.on[t.Name]); p != nil {
 			for _, d := range p.Keep {
 				tiers[d.Object] = d.Reasons
 			}
@@ -112,7 +112,7 @@ func (a *Agent) next(series string, s *seriesFacts) []status.Removal {
 	for i := range a.Targets {
 		t := &a.Targets[i]
 		coming := retention.Backup{Object: "the next dump", Shape: dump.Shape(s.last.Name), Taken: due, Found: due}
-		p := a.planOf(t, series, s.on[t.Name], coming)
+		p := a.planOf(due, t, series, s.on[t.Name], coming)
 		if p == nil || t.Retention != Enforce || p.Held != "" {
 			continue
 		}

@@ -51,12 +51,20 @@ func (a *Agent) discover(ctx context.Context, found <-chan watch.File) error {
 	}
 }
 
-// add records files as dumps that all targets are owed. A file may come twice, by an event and by being looked for again: the
+// add records files as dumps that all targets are owed; one without a path says that all files of the first scan have come. A file may come twice, by an event and by being looked for again: the
 // second time it is met when the first is in the journal.
 func (a *Agent) add(ctx context.Context, files []watch.File) error {
 	met := map[watch.FileID]bool{}
 	var dumps []*journal.Dump
 	for _, f := range files {
+		if f.Path == "" {
+			if err := a.enter(dumps); err != nil {
+				return err
+			}
+			dumps = nil
+			close(a.scanned)
+			continue
+		}
 		version := f.ID
 		version.CTime = 0 // a chmod makes no other version
 		if met[version] {
@@ -107,6 +115,9 @@ func (a *Agent) enter(dumps []*journal.Dump) error {
 		a.unsents.shipped(d.Path)
 		if a.isNewest(d) {
 			a.runs.follow(d, true)
+		}
+		for _, w := range a.workers {
+			w.adoption.meet(d)
 		}
 		a.offer(d)
 	}

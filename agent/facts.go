@@ -51,7 +51,7 @@ type owed struct {
 func (a *Agent) collect() (*facts, error) {
 	f := &facts{series: map[string]*seriesFacts{}, owed: map[string]*owed{}, proven: map[string]int{}, places: map[string]journal.Place{}}
 	err := a.journal.Newest(rhythm.Most, func(series string, last []journal.Met) error {
-		f.of(series).met = slices.Clone(last)
+		f.of(series).met = versions(last)
 		return nil
 	})
 	if err != nil {
@@ -104,6 +104,17 @@ func (a *Agent) conclude(f *facts) error {
 		}
 	}
 	return nil
+}
+
+// versions leaves out what was met twice: a dump that was found anew has another id.
+func versions(met []journal.Met) (once []journal.Met) {
+	for _, m := range met {
+		if n := len(once); n > 0 && once[n-1].Taken.Equal(m.Taken) && once[n-1].Size == m.Size {
+			once = once[:n-1]
+		}
+		once = append(once, m)
+	}
+	return once
 }
 
 func (f *facts) of(series string) *seriesFacts {
@@ -168,16 +179,22 @@ func (k *known) backup() retention.Backup {
 }
 
 // plan is what retention would do now with what a target is known to have of a series; nil: it does nothing there.
-func (a *Agent) planOf(t *Target, series string, on []known, more ...retention.Backup) *retention.Plan {
+func (a *Agent) planOf(now time.Time, t *Target, series string, on []known, more ...retention.Backup) *retention.Plan {
 	if t.Policy == nil || t.Retention == Off {
 		return nil
 	}
 	backups := make([]retention.Backup, 0, len(on)+len(more))
 	for _, k := range on {
+		if k.Suspect == suspectPending && now.Sub(k.Found) < pendingFor {
+			continue // its verdict will come: no reason to call anybody
+		}
 		backups = append(backups, k.backup())
 	}
-	return retention.Make(a.Now(), t.Policy(series), append(backups, more...))
+	return retention.Make(now, t.Policy(series), append(backups, more...))
 }
+
+// pendingFor is how long a dump may be looked at.
+const pendingFor = 12 * time.Hour
 
 // rhythmOf is when the next dump of a series is expected: as the configuration has it, counted from the first run if there was never one,
 // or as it came before.

@@ -208,12 +208,15 @@ func (w *worker) verdict(ctx context.Context, e vault.Entry) (journal.Verdict, e
 	return verdictOf(m, w.version(e)), w.agent.HearAccepted(m.Object, m.Health)
 }
 
+// suspectPending is the journal.Verdict.Suspect of what is still being looked at.
+const suspectPending = "nobody has looked at it to its end yet"
+
 // verdictOf is what a manifest says of a backup. What has no verdict on its health yet takes no place either.
 func verdictOf(m *vault.Manifest, version string) journal.Verdict {
 	v := journal.Verdict{Version: version, Stored: m.Stored, Found: m.Found, Size: m.Size, Machine: m.Machine, Print: print(m.Fingerprint), Accepted: !m.Health.Accepted.IsZero()}
 	switch {
 	case m.Health.State == dump.Pending:
-		v.Suspect = "nobody has looked at it to its end yet"
+		v.Suspect = suspectPending
 	case m.Health.State == dump.Suspect && m.Health.Reason != "":
 		v.Suspect = m.Health.Reason
 	case m.Health.State == dump.Suspect:

@@ -9,22 +9,34 @@ import (
 	"offsite/agent/status"
 )
 
+// manyKilled is from how many killed runs in a row on somebody should look: memory may be short, say.
+const manyKilled = 3
+
 // open begins a run: it writes down that there is one, and tells if the last one did not come to its end.
 func (a *Agent) open(once bool) {
 	a.openAlarms()
 	last, err := a.journal.LastRun()
+	killed := 0
+	if !last.Began.IsZero() && last.Ended.IsZero() {
+		killed = last.Killed + 1
+	}
 	if err == nil {
-		err = a.journal.SetRun(journal.Run{First: earliest(last.First, a.began), Began: a.began, Once: once})
+		err = a.journal.SetRun(journal.Run{First: earliest(last.First, a.began), Began: a.began, Once: once, Killed: killed})
 	}
 	if err != nil {
 		a.Log.Warn("cannot write down that the agent runs", "err", err)
 		return
 	}
-	if !last.Began.IsZero() && last.Ended.IsZero() {
-		a.event(status.Alarm{
+	if killed > 0 {
+		alarm := status.Alarm{
 			Key: "stopped/killed", Kind: status.KindStopped, Level: status.Warning, Text: fmt.Sprintf("the agent that was started at %s was not stopped: it was killed, or the machine lost its power; it runs again since %s", stampText(last.Began), stampText(a.began)),
 			Remedy: "nothing is lost; if nobody knows why, look at the system's log",
-		})
+		}
+		if killed >= manyKilled {
+			alarm.Level = status.Problem
+			alarm.Text += fmt.Sprintf("; that is the %dth time in a row", killed)
+		}
+		a.event(alarm)
 	}
 }
 

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"fmt"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -9,6 +10,7 @@ import (
 	"offsite/agent/dump"
 	"offsite/agent/journal"
 	"offsite/agent/retention"
+	"offsite/agent/status"
 	"offsite/agent/vault"
 )
 
@@ -50,6 +52,12 @@ func (w *worker) miss(ctx context.Context, h *history) error {
 				return err
 			}
 		}
+	}
+	if n := w.gone(); n > 0 {
+		w.agent.event(status.Alarm{
+			Key: "repair/deleted/" + w.target.Name, Kind: status.KindRepair, Level: status.Problem, Target: w.target.Name, Text: fmt.Sprintf("%s of this host were deleted from %s, and no retention of ours did it", plural(n, "backup"), w.target.Name),
+			Remedy: "find out who did: a person, a lifecycle rule, another disk, or somebody who should not be able to; what still lies on this host is shipped again",
+		})
 	}
 	return w.agent.journal.SetTroubles(w.target.Name, troubles)
 }

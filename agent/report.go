@@ -184,6 +184,9 @@ func (a *Agent) copiesOn(t *Target, series string, f *seriesFacts) (status.Copie
 		c.Backups++
 		c.Stored += k.Stored
 	}
+	if d := f.last; d != nil && d.Targets[t.Name].State == journal.Lost {
+		c.Lost = newest == nil || newest.name.Taken.Before(d.Taken.Truncate(time.Second))
+	}
 	if newest != nil {
 		c.Newest = newest.name.Taken
 		d, err := a.journal.ByID(newest.name.ID)
@@ -194,7 +197,7 @@ func (a *Agent) copiesOn(t *Target, series string, f *seriesFacts) (status.Copie
 			c.Offsite = d.Targets[t.Name].At.UTC()
 		}
 	}
-	if p := a.planOf(t, series, on); p != nil {
+	if p := a.planOf(a.Now(), t, series, on); p != nil {
 		c.Held = p.Held
 	}
 	return c, nil

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // ErrRunning can occur in New: another process has the state directory.
@@ -21,7 +22,7 @@ func lockState(path string) (*stateLock, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := flock(f); err != nil {
 		defer f.Close()
 		if !errors.Is(err, syscall.EWOULDBLOCK) {
 			return nil, fmt.Errorf("lock %s: %w", path, err)
@@ -36,6 +37,19 @@ func lockState(path string) (*stateLock, error) {
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
 	return l, nil
+}
+
+// lockWait is how long whoever only asks may hold the lock: nobody gives up for that.
+const lockWait = time.Second
+
+// flock takes the lock, or EWOULDBLOCK.
+func flock(f *os.File) error {
+	for begin := time.Now(); ; time.Sleep(lockWait / 50) {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EWOULDBLOCK) || time.Since(begin) > lockWait {
+			return err
+		}
+	}
 }
 
 // sign leaves word of who holds the lock.

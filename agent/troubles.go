@@ -2,6 +2,7 @@ package agent
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -43,21 +44,25 @@ func seriesTroubles(s *status.Series, now time.Time) (all []status.Alarm) {
 	case s.Last == nil:
 		add(status.KindOverdue, status.Problem, s.Due, "look at the job that writes the dumps, and at the watched directories", "series %s has never brought a dump", s.Name)
 	case s.Last.Found.After(s.Due): // it was late already when this host met it
-		add(status.KindOverdue, status.Warning, s.Last.Found, "if it has ended, say so by `expect: never` under `series`; else look at the job that writes the dumps",
+		add(status.KindOverdue, status.Warning, s.Last.Found, "if it has ended, write `series: [{match: "+quoted(s.Name)+", expect: never}]` into the configuration; else look at the job that writes the dumps",
 			"series %s brought its last dump at %s, before offsite knew it, and none since", s.Name, stampText(s.Last.Taken))
 	default:
 		how := "by its rhythm"
 		if s.Expected {
 			how = "by the configuration"
 		}
-		add(status.KindOverdue, status.Problem, s.Due, "look at the job that writes the dumps; if the series has ended or changed, say so by `expect`",
+		add(status.KindOverdue, status.Problem, s.Due, "look at the job that writes the dumps; if the series has ended or changed, write `series: [{match: "+quoted(s.Name)+", expect: never}]`, or 26h, into the configuration",
 			"series %s is overdue: its last dump is of %s, and %s the next was due by %s", s.Name, stampText(s.Last.Taken), how, stampText(s.Due))
 	}
 	if s.Last != nil && s.Last.Health == dump.Suspect {
-		add(status.KindSuspect, status.Problem, s.Last.Found, "look at the job that wrote it; `offsite accept "+s.Last.Name+"` if the dump is fine",
+		add(status.KindSuspect, status.Problem, s.Last.Found, "look at the job that wrote it; `offsite accept "+quoted(s.Last.Name)+"` if the dump is fine",
 			"the newest dump of series %s, %s, is suspect: %s", s.Name, s.Last.Name, s.Last.Reason)
 	}
+	var lost []string
 	for _, c := range s.On {
+		if c.Lost {
+			lost = append(lost, c.Target)
+		}
 		if c.Damaged+c.Missing > 0 {
 			s.Level = status.Problem
 		}
@@ -69,6 +74,10 @@ func seriesTroubles(s *status.Series, now time.Time) (all []status.Alarm) {
 				Remedy: "look at `offsite prune`; `offsite prune --confirm` does what it says",
 			})
 		}
+	}
+	if len(lost) > 0 {
+		add(status.KindUnsent, status.Problem, time.Time{}, "let the job keep its dumps for longer, or look why the target is slow; it is over when the next dump is there",
+			"the newest dump of series %s, %s, went away before %s had it", s.Name, s.Last.Name, strings.Join(lost, ", "))
 	}
 	return all
 }
@@ -85,7 +94,10 @@ func (a *Agent) targetTroubles(t *status.Target, f *facts, lasting func(string) 
 			owed = fmt.Sprintf("it lacks %s, %s", plural(t.Owed, "dump"), humanize.IBytes(uint64(t.OwedBytes)))
 		}
 		why := t.Error
-		if why == "" {
+		switch {
+		case why == "" && a.worker(t.Name) == nil:
+			why = "it had not taken what it is owed when the last agent ended"
+		case why == "":
 			why = "it has not answered since the agent was started"
 		}
 		add(status.KindFailing, status.Problem, since, "`offsite doctor --target "+t.Name+"` says what is wrong; nothing is lost as long as the dumps stay on this host", "target %s takes nothing: %s (%s)", t.Name, why, owed)
@@ -114,12 +126,12 @@ func (a *Agent) grace() time.Duration {
 // failing says whether a target has failed for longer than that may be, and since when. After a restart what was told lasts until the target
 // has answered once.
 func (a *Agent) failing(t *status.Target, f *facts, told bool) (since time.Time, is bool) {
+	owed := f.owed[t.Name].since
 	w := a.worker(t.Name)
-	if w == nil {
-		return since, false
+	if w == nil { // nobody tries: what has waited for so long did not get there
+		return owed.UTC(), !owed.IsZero() && a.Now().Sub(owed) >= a.grace()
 	}
 	_, worked := w.tally.into(&status.Target{})
-	owed := f.owed[t.Name].since
 	switch {
 	case t.Failing.IsZero():
 		return owed, told && !worked && t.Owed > 0
@@ -175,9 +187,21 @@ func (a *Agent) noAgent(f *facts) []status.Alarm {
 		alarm.Text = fmt.Sprintf("`offsite agent --once` ran last at %s", stampText(r.Began))
 		alarm.Remedy = "look at the timer or cron job that calls it"
 	case r.Ended.IsZero():
+		alarm.Since = r.Began
 		alarm.Text = fmt.Sprintf("no agent runs: the one of %s was killed, or the machine lost its power", stampText(r.Began))
 	default:
 		alarm.Text = fmt.Sprintf("no agent runs: it was stopped at %s", stampText(r.Ended))
 	}
 	return []status.Alarm{alarm}
+}
+
+// plain are names that a shell and YAML take as they are.
+var plain = regexp.MustCompile(`^[A-Za-z0-9_./+@%=-][A-Za-z0-9_./+@%=:,-]*$`)
+
+// quoted is a name as a shell, and YAML, take it for a word.
+func quoted(name string) string {
+	if plain.MatchString(name) {
+		return name
+	}
+	return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
 }

@@ -59,6 +59,12 @@ func (u *unsents) shipped(path string) {
 	}
 }
 
+// The keys of the alarms.
+const (
+	unsentStuck = "unsent/stuck"
+	unsentLost  = "unsent/lost"
+)
+
 // troubles are two alarms at most, whatever the number of files.
 func (u *unsents) troubles(now time.Time) (all []status.Alarm) {
 	u.mu.Lock()
@@ -79,12 +85,12 @@ func (u *unsents) troubles(now time.Time) (all []status.Alarm) {
 			continue
 		}
 		slices.Sort(paths)
-		a := status.Alarm{Key: "unsent/stuck", Kind: status.KindUnsent, Level: status.Warning, Since: since, Text: fmt.Sprintf("%s cannot be shipped: %s", plural(len(paths), "file"), u.list(paths)),
+		a := status.Alarm{Key: unsentStuck, Kind: status.KindUnsent, Level: status.Warning, Since: since, Text: fmt.Sprintf("%s cannot be shipped: %s", plural(len(paths), "file"), u.list(paths)),
 			Remedy: "mend what is named, or leave the files out by `exclude` in the configuration"}
 		if lost {
-			a.Key, a.Level = "unsent/lost", status.Problem
+			a.Key, a.Level = unsentLost, status.Problem
 			a.Text = fmt.Sprintf("%s changed or went away before every target had them: %s", plural(len(paths), "dump"), u.list(paths))
-			a.Remedy = "let the job keep its dumps for longer, or look why the target is slow; `offsite repair` fills a target from the others"
+			a.Remedy = "let the job keep its dumps for longer, or look why the target is slow; after a day `offsite repair` fills a target from the others"
 		}
 		all = append(all, a)
 	}

@@ -35,6 +35,8 @@ type entry struct {
 	Over time.Time `json:"over,omitzero"`
 	// Until, if set, says that it is a single event, which is over by itself then, and of whose end nobody is told.
 	Until time.Time `json:"until,omitzero"`
+	// Raised is when an event came last.
+	Raised time.Time `json:"raised,omitzero"`
 	// Told is what each way told of it last.
 	Told map[string]told `json:"told,omitempty"`
 }
@@ -133,7 +135,7 @@ func (b *Book) Event(now time.Time, a status.Alarm, lasts time.Duration) {
 	if a.Since.IsZero() {
 		a.Since = now
 	}
-	e.Alarm, e.Until = a, now.Add(lasts)
+	e.Alarm, e.Until, e.Raised = a, now.Add(lasts), now
 }
 
 // Lasting are the alarms that last, worst first, then oldest first.
@@ -174,7 +176,9 @@ func (b *Book) Due(now time.Time, name string) (notices []Notice) {
 			continue // it never knew
 		case !was || status.Worse(t.Level, e.Level) != t.Level:
 			n.State = Begun
-		case e.Until.IsZero() && (now.Sub(t.At) >= b.repeat || t.At.After(now.Add(b.repeat))): // an event is told once
+		case !e.Until.IsZero() && !e.Raised.After(t.At): // an event is told once, unless it comes again
+			continue
+		case now.Sub(t.At) >= b.repeat || t.At.After(now.Add(b.repeat)):
 			n.State = Lasting
 		default:
 			continue

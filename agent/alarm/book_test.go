@@ -2,6 +2,7 @@ package alarm
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -132,6 +133,26 @@ func TestAnEventIsToldOnce(t *testing.T) {
 	}
 	if !slices.Equal(all, []string{"journal begun"}) {
 		t.Errorf("%q", all)
+	}
+}
+
+// An event that comes again and again is told again after a day, and at once when it gets worse.
+func TestAnEventThatComesAgain(t *testing.T) {
+	b := open(t, t.TempDir())
+	var all []string
+	for hour := range 50 {
+		now := start.Add(time.Duration(hour) * time.Hour)
+		level := status.Warning
+		if hour >= 40 {
+			level = status.Problem
+		}
+		b.Event(now, trouble("killed", level), 24*time.Hour)
+		if got := tell(b, now.Add(time.Minute), "mail"); got != "" {
+			all = append(all, fmt.Sprintf("%d %s", hour, got))
+		}
+	}
+	if got := strings.Join(all, ", "); got != "0 killed begun, 24 killed lasting, 40 killed begun" {
+		t.Error(got)
 	}
 }
 

@@ -171,6 +171,8 @@ type Run struct {
 	Began time.Time `json:"began"`
 	// Ended is when it stopped; zero: it has not, or it was killed.
 	Ended time.Time `json:"ended,omitzero"`
+	// Killed counts the runs before it, in a row, that have not ended.
+	Killed int `json:"killed,omitempty"`
 	// Once says that it was to ship what was due, and then to stop.
 	Once bool `json:"once,omitempty"`
 }

@@ -164,12 +164,27 @@ func livedThrough(due time.Time, times []time.Time) time.Time {
 		}
 	}
 	if due.Sub(last) < 7*day && last.Sub(first) < 7*day {
-		for !lived(first, last, due, day) {
+		for !livedDay(first, last, due) {
 			due = due.Add(day)
 		}
 	}
 	return due
 }
+
+// livedDay says whether some day from first to last is a working day, as the day of t is; or if that is at a weekend, the same day.
+func livedDay(first, last, t time.Time) bool {
+	if weekend(t) {
+		return lived(first, last, t, day)
+	}
+	for u := first.Truncate(day); !u.After(last); u = u.Add(day) {
+		if !weekend(u) {
+			return true
+		}
+	}
+	return false
+}
+
+func weekend(t time.Time) bool { return t.Weekday() == time.Saturday || t.Weekday() == time.Sunday }
 
 // lived says whether some time from first to last is in the same hour of the day as t, or on the same day of the week.
 func lived(first, last, t time.Time, unit time.Duration) bool {

@@ -129,6 +129,18 @@ func TestTheFirstFive(t *testing.T) {
 	}
 }
 
+// The first hours of an hourly series: the hours that nobody has seen yet are not missed, and the next morning they are.
+func TestTheFirstDay(t *testing.T) {
+	wednesday := time.Date(2026, 3, 4, 8, 0, 0, 0, time.UTC)
+	var all []time.Time
+	for i := range 7 {
+		all = append(all, wednesday.Add(time.Duration(i)*time.Hour))
+	}
+	if r := Learn(all, time.UTC); !r.Due.Equal(wednesday.AddDate(0, 0, 1)) {
+		t.Errorf("due %s", r.Due)
+	}
+}
+
 // An outage that is over does not make the next one be told later.
 func TestAnOutageIsNoRhythm(t *testing.T) {
 	zone := prague(t)

@@ -132,6 +132,8 @@ type Copies struct {
 	Stored int64 `json:"stored"`
 	// Owed counts the dumps that the target lacks and is to get.
 	Owed int `json:"owed,omitempty"`
+	// Lost says that the newest dump of the series went away before the target had it, and that it has none that is newer.
+	Lost bool `json:"lost,omitempty"`
 	// Held says why retention waits for a person; empty: it does not.
 	Held string `json:"held,omitempty"`
 }

@@ -34,7 +34,7 @@ func agentCommand(config *string, std streams) *cobra.Command {
 				o.Log.Info("watching", "version", version, "directories", len(o.Sources), "targets", len(o.Targets))
 				return serving(cmd.Context(), c, *config, a, o.Log)
 			}
-			s, err := a.Once(cmd.Context())
+			s, err := shipOnce(cmd.Context(), c, a, o.Log)
 			summarise(s, std)
 			return errors.Join(err, outcome(s))
 		},

@@ -47,6 +47,9 @@ is enforce; here the mode does not matter. Works while the agent runs.`,
 			}
 			defer func() { err = errors.Join(err, a.Close()) }()
 			p := pruning{a, target, series}
+			if confirm {
+				defer lookAgain(cmd.Context(), c)
+			}
 			return p.run(cmd.Context(), confirm, asJSON, std)
 		},
 	}

@@ -30,6 +30,17 @@ func serving(ctx context.Context, c *configs.Config, config string, a *agent.Age
 	return errors.Join(err, group.Wait())
 }
 
+// shipOnce runs the agent once, and answers questions meanwhile.
+func shipOnce(ctx context.Context, c *configs.Config, a *agent.Agent, log *slog.Logger) (agent.Summary, error) {
+	beside, stop := context.WithCancel(ctx)
+	defer stop()
+	var group errgroup.Group
+	group.Go(func() error { return answering(beside, c, a, log) })
+	s, err := a.Once(ctx)
+	stop()
+	return s, errors.Join(err, group.Wait())
+}
+
 // shown is the agent as the page and the metrics see it.
 type shown struct{ agent *agent.Agent }
 

@@ -42,7 +42,7 @@ const socketGroup = "offsite"
 
 // listenSocket opens the socket for the owner and the group. What an agent that was killed left there is removed.
 func listenSocket(ctx context.Context, path string) (net.Listener, error) {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := removeStale(path); err != nil {
 		return nil, err
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "unix", path)
@@ -114,7 +114,7 @@ func ask(ctx context.Context, c *configs.Config, method, question string, answer
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%w: you may not ask at %s: be root or of the group %s", errSilent, path, socketGroup)
 	case err != nil:
-		return fmt.Errorf("%w (one with --once does not; try again when it has ended): %w", errSilent, err)
+		return fmt.Errorf("%w at %s: %v", errSilent, path, err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {

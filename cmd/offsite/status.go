@@ -67,7 +67,13 @@ func hostStatus(ctx context.Context, c *configs.Config, log io.Writer) (*status.
 	a, err := agent.OpenToRead(o)
 	switch {
 	case errors.Is(err, agent.ErrRunning):
-		return h, ask(ctx, c, http.MethodGet, "/status", h)
+		if err := ask(ctx, c, http.MethodGet, "/status", h); err != nil {
+			return nil, err
+		}
+		if h.Host != c.Host {
+			return nil, fmt.Errorf("at %s the agent of another host answers, %s: give each a socket of its own by `socket` in the configuration", socketPath(c), h.Host)
+		}
+		return h, nil
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("no agent has run on this host yet (%w): start it, or try `offsite agent --once`", errNotFound)
 	case errors.Is(err, fs.ErrPermission): // perhaps one runs that may be asked
