@@ -258,6 +258,17 @@ func sqliteDumps(t *testing.T) []specimen {
 	b.broken("sqlite, cut between pages", file[:len(file)/4096/2*4096], "ends too early")
 	b.broken("sqlite, cut in a page", file[:len(file)-100], "ends too early")
 	b.broken("sqlite, something behind", append(bytes.Clone(file), "garbage"...), "something follows")
+	// A program that has it open leaves the rows of its last transactions beside it.
+	shell(t, dir, []byte("PRAGMA journal_mode=WAL;\n"+strings.ReplaceAll(sql, "users", "more")+".shell cp shop.db live.db\n.backup saved.db\nVACUUM INTO 'whole.db';\n"), "sqlite3", "shop.db")
+	for name, health := range map[string]string{"live.db": dump.Unchecked, "saved.db": dump.Unchecked, "whole.db": dump.OK} {
+		wal, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		reason := map[string]string{dump.Unchecked: "what its -wal file holds is not in it"}[health]
+		b.all = append(b.all, specimen{"sqlite in WAL mode, " + name, wal, health, dump.SQLite, reason},
+			specimen{"sqlite in WAL mode, cut, " + name, wal[:len(wal)-100], dump.Suspect, dump.SQLite, ""})
+	}
 	d := &sheet{kind: dump.SQLiteText}
 	d.whole("sqlite .dump", text)
 	d.broken("sqlite .dump, killed", text[:len(text)/2], "does not end in COMMIT")
@@ -353,7 +364,9 @@ func messages() (all []specimen) {
 		specimen{"SQL of its own", []byte("CREATE TABLE errors (id int);\nINSERT INTO errors VALUES (1);\n"), dump.Unchecked, "", "format is not known"},
 		specimen{"a text", []byte("no such thing as an error, just notes\n"), dump.Unchecked, "", ""},
 		specimen{"bytes", []byte{0, 1, 2, 3, 255, 254}, dump.Unchecked, "", ""},
-		specimen{"an age file", []byte("age-encryption.org/v1\n-> X25519 abc\n"), dump.Unchecked, "", ""},
+		specimen{"an age file", []byte("age-encryption.org/v1\n-> X25519 abc\n"), dump.Unchecked, "", "it is encrypted"},
+		specimen{"a PGP message", []byte("-----BEGIN PGP MESSAGE-----\n\nabcd\n"), dump.Unchecked, "", "it is encrypted"},
+		specimen{"a certificate", []byte("-----BEGIN CERTIFICATE-----\nabcd\n"), dump.Unchecked, "", "not known"},
 	)
 }
 

@@ -12,7 +12,7 @@ import (
 
 // lookText reads text line by line: dumps in SQL say in comments where they begin and end. Such a comment in data, in a string or
 // in a function's body says nothing. It holds a piece of a line only, for a line may have gigabytes, and stops at the first problem.
-func lookText(r *bufio.Reader) finding {
+func lookText(r *bufio.Reader, _ *allowance) finding {
 	t := &text{}
 	for t.problem == "" {
 		line, err := r.ReadSlice('\n')
