@@ -93,8 +93,8 @@ CREATE VIEW grown AS SELECT * FROM users; SELECT lo_from_bytea(0, 'large'); SELE
 	p.whole("pg plain, bzip2", packed(t, plain, "bzip2"))
 	p.whole("pg plain, xz", packed(t, plain, "xz"))
 	p.whole("pg plain, xz -9 in blocks", packed(t, plain, "xz", "-9", "-T2", "--block-size=100000"))
-	half, half2 := plain[:len(plain)/2], plain[len(plain)/2:]
-	p.whole("pg plain, gzip of two members", append(packed(t, half, "gzip"), packed(t, half2, "gzip")...))
+	half := plain[:len(plain)/2]
+	p.whole("pg plain, gzip of two members", append(packed(t, half, "gzip"), packed(t, plain[len(plain)/2:], "gzip")...))
 	p.whole("pg plain, gzip and zeros of a tape", append(packed(t, plain, "gzip"), make([]byte, 10240)...))
 	p.whole("pg plain, CRLF", bytes.ReplaceAll(dumped("--schema-only"), []byte("\n"), []byte("\r\n")))
 	p.whole("pg plain, two in a row", append(bytes.Clone(plain), plain...))
@@ -121,27 +121,7 @@ CREATE VIEW grown AS SELECT * FROM users; SELECT lo_from_bytea(0, 'large'); SELE
 			specimen{c.tool + ", flipped bit", flipped(b, len(b)/2), dump.Suspect, kind, "its " + c.tool})
 	}
 	p.broken("pg plain, error through the pipe", append(bytes.Clone(dumped("--schema-only")[:900]), "\npg_dump: error: Dumping the contents of table \"users\" failed: PQgetResult() failed.\n"...), "pg_dump: error: Dumping the contents")
-	for _, more := range []string{"INSERT INTO users VALUES (1);\n", "VACUUM ANALYZE;\n", "# finished, don't worry\n", "\\connect blog\n"} {
-		p.whole("pg plain, more SQL behind: "+more, append(bytes.Clone(plain), more...))
-		p.whole("pg plain, more SQL between two: "+more, slices.Concat(plain, []byte(more), plain))
-	}
-	for _, command := range []string{"pg_dump -v shop 2>&1", "pg_dumpall -v 2>&1"} {
-		both := exec.Command("sh", "-c", command)
-		both.Env = pg.Env()
-		out, err := both.Output()
-		if err != nil {
-			t.Fatal(command, err)
-		}
-		p.all = append(p.all, specimen{command, out, dump.Suspect, anyKind, "holds a message of the program that should have written it: \"pg_dump"})
-	}
-	p.broken("pg plain, a warning in front", append([]byte("pg_dump: warning: could not find operator with OID 4711\n"), plain...), "could not find operator")
-	p.broken("pg plain, a remark in the middle", bytes.Replace(plain, []byte("\nCREATE VIEW"), []byte("\npg_dump: creating VIEW \"grown\"\nCREATE VIEW"), 1), "creating VIEW")
-	p.all = append(p.all, specimen{"pg_dump, a remark alone", []byte("pg_dump: hint: try again\n"), dump.Suspect, "", "try again"},
-		specimen{"notes on pg_dump", []byte("How to make dumps\n\npg_dump: makes one, mysqldump: too\n"), dump.Unchecked, "", "not known"})
-	p.broken("pg plain, a message behind", append(bytes.Clone(plain), "gzip: stdout: No space left on device\n"...), "No space left")
-	p.broken("pg plain, the rest of a longer one behind", append(bytes.Clone(plain), half2...), "its end")
-	p.broken("pg plain, the first line of another behind", append(bytes.Clone(plain), "--\n-- Postgre"...), "first line of a dump")
-	p.whole("pg plain, as Windows marks it", append([]byte("\xef\xbb\xbf"), plain...))
+	surrounded(t, p, pg, plain)
 	end := bytes.LastIndex(plain, []byte("SELECT pg_catalog"))
 	p.all = append(p.all, specimen{"pg plain, without its beginning", plain[end:], dump.Suspect, "", "has its end"})
 
@@ -190,6 +170,31 @@ CREATE VIEW grown AS SELECT * FROM users; SELECT lo_from_bytea(0, 'large'); SELE
 		all = append(all, s.all...)
 	}
 	return all
+}
+
+// surrounded are dumps with something before, behind or in the middle that is no part of them.
+func surrounded(t *testing.T, p *sheet, pg *servers.Postgres, plain []byte) {
+	for _, more := range []string{"INSERT INTO users VALUES (1);\n", "VACUUM ANALYZE;\n", "# finished, don't worry\n", "\\connect blog\n"} {
+		p.whole("pg plain, more SQL behind: "+more, append(bytes.Clone(plain), more...))
+		p.whole("pg plain, more SQL between two: "+more, slices.Concat(plain, []byte(more), plain))
+	}
+	for _, command := range []string{"pg_dump -v shop 2>&1", "pg_dumpall -v 2>&1"} {
+		both := exec.Command("sh", "-c", command)
+		both.Env = pg.Env()
+		out, err := both.Output()
+		if err != nil {
+			t.Fatal(command, err)
+		}
+		p.all = append(p.all, specimen{command, out, dump.Suspect, anyKind, "holds a message of the program that should have written it: \"pg_dump"})
+	}
+	p.broken("pg plain, a warning in front", append([]byte("pg_dump: warning: could not find operator with OID 4711\n"), plain...), "could not find operator")
+	p.broken("pg plain, a remark in the middle", bytes.Replace(plain, []byte("\nCREATE VIEW"), []byte("\npg_dump: creating VIEW \"grown\"\nCREATE VIEW"), 1), "creating VIEW")
+	p.all = append(p.all, specimen{"pg_dump, a remark alone", []byte("pg_dump: hint: try again\n"), dump.Suspect, "", "try again"},
+		specimen{"notes on pg_dump", []byte("How to make dumps\n\npg_dump: makes one, mysqldump: too\n"), dump.Unchecked, "", "not known"})
+	p.broken("pg plain, a message behind", append(bytes.Clone(plain), "gzip: stdout: No space left on device\n"...), "No space left")
+	p.broken("pg plain, the rest of a longer one behind", append(bytes.Clone(plain), plain[len(plain)/2:]...), "its end")
+	p.broken("pg plain, the first line of another behind", append(bytes.Clone(plain), "--\n-- Postgre"...), "first line of a dump")
+	p.whole("pg plain, as Windows marks it", append([]byte("\xef\xbb\xbf"), plain...))
 }
 
 // withoutLastBlock cuts a custom dump after its last but one piece of data.

@@ -2,7 +2,6 @@ package dump
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -176,36 +175,3 @@ func (c *chunks) Read(p []byte) (int, error) {
 	}
 	return n, c.archive.err
 }
-
-// rows is written the data of a table, and says what is wrong with it.
-type rows struct {
-	copied bool // it is that of COPY, and not of INSERT statements
-	unread bool // it was not written all of the data
-	zeros  bool
-	tail   []byte
-}
-
-// What is wrong with rows, and how pg_dump ends the data of COPY.
-const (
-	zerosInRows = "it has zeros in it, which no text has"
-	rowsEnd     = "\\.\n\n\n"
-)
-
-func (r *rows) Write(p []byte) (int, error) {
-	r.zeros = r.zeros || bytes.IndexByte(p, 0) >= 0
-	r.tail = append(r.tail, p[max(0, len(p)-len(rowsEnd)):]...)
-	r.tail = append(r.tail[:0], r.tail[max(0, len(r.tail)-len(rowsEnd)):]...)
-	return len(p), nil
-}
-
-func (r *rows) problem() string {
-	switch {
-	case r.zeros:
-		return "is damaged: " + zerosInRows
-	case !r.ended():
-		return "has no end mark: it was not written to the end"
-	}
-	return ""
-}
-
-func (r *rows) ended() bool { return !r.copied || r.unread || string(r.tail) == rowsEnd }
