@@ -35,6 +35,8 @@ func TestACutDumpBeforeAnother(t *testing.T) {
 		{"pg_dump before inserts", plain, inserts},
 		{"pg_dump before a cluster", plain, globals},
 		{"pg_dump of an older version", older, older},
+		{"pg_dump of an older version before one without functions", older, withoutRestrict(blog)},
+		{"inserts of an older version before one without functions", withoutRestrict(inserts), withoutRestrict(blog)},
 		{"pg_dump --inserts", inserts, inserts},
 		{"pg_dump --inserts before one without functions", inserts, blog},
 		{"pg_dumpall", cluster, cluster},

@@ -24,7 +24,7 @@ type pgDirectories struct {
 	unpacker unpacker
 }
 
-// maxDirectories bounds them, and maxName the length of their names.
+// maxDirectories bounds them.
 const maxDirectories = 1000
 
 // pgDirectory is what was seen of one.
