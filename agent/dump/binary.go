@@ -13,7 +13,7 @@ import (
 )
 
 // lookSQLite compares the number of pages that a database file claims with its size (sqlite.org/fileformat2.html, 1.3).
-func lookSQLite(r *bufio.Reader) finding {
+func lookSQLite(r *bufio.Reader, _ *allowance) finding {
 	var h [100]byte
 	if _, err := io.ReadFull(r, h[:]); err != nil {
 		return cut(SQLite, "its header", err)
@@ -39,12 +39,16 @@ func lookSQLite(r *bufio.Reader) finding {
 	case size%page != 0:
 		return finding{kind: SQLite, problem: "it ends in the middle of a page: it was not written to the end"}
 	}
+	const wal = 2 // what programs must be able to do that read the file, or write it
+	if h[18] == wal || h[19] == wal {
+		return finding{kind: SQLite, unread: "it is a database in WAL mode: what its -wal file holds is not in it, unless it was made by sqlite3's .backup; VACUUM INTO makes one that offsite can judge"}
+	}
 	return finding{kind: SQLite, whole: valid}
 }
 
 // lookRedis looks for the end mark of an RDB file and compares its checksum: CRC-64/REDIS of all that stands before it, or zero
 // when the server computes none (redis: src/rdb.c, src/crc64.c). Versions before 5 have no checksum.
-func lookRedis(r *bufio.Reader) finding {
+func lookRedis(r *bufio.Reader, _ *allowance) finding {
 	const sumSize = 8
 	table := crc64.MakeTable(0x95ac9329ac4bc9b5)
 	head, err := r.Peek(9)
@@ -83,7 +87,7 @@ func lookRedis(r *bufio.Reader) finding {
 
 // lookMongo walks through an archive of mongodump --archive: a prelude that names the collections, then blocks of documents,
 // each with a header; the last block of a collection has none and says EOF (mongo-tools: common/archive).
-func lookMongo(r *bufio.Reader) finding {
+func lookMongo(r *bufio.Reader, _ *allowance) finding {
 	m := &mongoArchive{r: r, open: map[string]bool{}}
 	if _, err := io.CopyN(io.Discard, r, 4); err != nil { // the magic number
 		return cut(MongoDB, "", err)

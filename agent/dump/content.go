@@ -6,10 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 )
 
 // content looks at unpacked content, which it reads to its end.
-func content(r *bufio.Reader) finding {
+func content(r *bufio.Reader, data *allowance) finding {
 	c := &counting{r: r}
 	head, err := r.Peek(sniffed)
 	if len(head) == 0 {
@@ -17,7 +18,7 @@ func content(r *bufio.Reader) finding {
 	}
 	look := lookFor(head)
 	in := bufio.NewReaderSize(c, 256<<10)
-	f := look(in)
+	f := look(in, data)
 	if f.err == nil {
 		_, f.err = io.Copy(io.Discard, in)
 	}
@@ -25,13 +26,14 @@ func content(r *bufio.Reader) finding {
 	return f
 }
 
-// A look reads content of one kind. It may stop early, with a problem or at the end that the content itself has.
-type look func(r *bufio.Reader) finding
+// A look reads content of one kind. It may stop early, with a problem or at the end that the content itself has. What is packed in
+// the content is unpacked as far as data allows.
+type look func(r *bufio.Reader, data *allowance) finding
 
 // lookFor chooses a look by the first bytes.
 func lookFor(head []byte) look {
 	switch {
-	case bytes.HasPrefix(head, []byte("PGDMP")):
+	case bytes.HasPrefix(head, []byte(pgMagic)):
 		return lookPostgresCustom
 	case bytes.HasPrefix(head, []byte("SQLite format 3\x00")):
 		return lookSQLite
@@ -41,7 +43,7 @@ func lookFor(head []byte) look {
 		return lookMongo
 	case len(head) > 262 && string(head[257:262]) == "ustar":
 		return lookTar
-	case bytes.HasPrefix(head, []byte("age-encryption.org/v1")), bytes.HasPrefix(head, []byte("-----BEGIN ")):
+	case encrypted(head):
 		return lookNowhere("it is encrypted")
 	case bytes.IndexByte(head, 0) >= 0:
 		return lookNowhere("")
@@ -49,9 +51,15 @@ func lookFor(head []byte) look {
 	return lookText
 }
 
-// lookNowhere is for what cannot be looked into.
-func lookNowhere(string) look {
-	return func(*bufio.Reader) finding { return finding{} }
+// encrypted knows what age, gpg --armor and openssl enc write.
+func encrypted(head []byte) bool {
+	return slices.ContainsFunc([]string{"age-encryption.org/v1", "-----BEGIN AGE ENCRYPTED FILE-----", "-----BEGIN PGP MESSAGE-----", "Salted__"},
+		func(begin string) bool { return bytes.HasPrefix(head, []byte(begin)) })
+}
+
+// lookNowhere is for what cannot be looked into, which why says; it may be empty.
+func lookNowhere(why string) look {
+	return func(*bufio.Reader, *allowance) finding { return finding{unread: why} }
 }
 
 // noEOF is nil for the regular end.

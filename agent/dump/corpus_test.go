@@ -121,7 +121,7 @@ CREATE VIEW grown AS SELECT * FROM users; SELECT lo_from_bytea(0, 'large'); SELE
 			specimen{c.tool + ", flipped bit", flipped(b, len(b)/2), dump.Suspect, kind, "its " + c.tool})
 	}
 	p.broken("pg plain, error through the pipe", append(bytes.Clone(dumped("--schema-only")[:900]), "\npg_dump: error: Dumping the contents of table \"users\" failed: PQgetResult() failed.\n"...), "pg_dump: error: Dumping the contents")
-	p.broken("pg plain, something behind", append(bytes.Clone(plain), "INSERT INTO users VALUES (1);\n"...), "goes on after its completion line")
+	surrounded(t, p, pg, plain)
 	end := bytes.LastIndex(plain, []byte("SELECT pg_catalog"))
 	p.all = append(p.all, specimen{"pg plain, without its beginning", plain[end:], dump.Suspect, "", "has its end"})
 
@@ -172,6 +172,31 @@ CREATE VIEW grown AS SELECT * FROM users; SELECT lo_from_bytea(0, 'large'); SELE
 	return all
 }
 
+// surrounded are dumps with something before, behind or in the middle that is no part of them.
+func surrounded(t *testing.T, p *sheet, pg *servers.Postgres, plain []byte) {
+	for _, more := range []string{"INSERT INTO users VALUES (1);\n", "VACUUM ANALYZE;\n", "# finished, don't worry\n", "\\connect blog\n"} {
+		p.whole("pg plain, more SQL behind: "+more, append(bytes.Clone(plain), more...))
+		p.whole("pg plain, more SQL between two: "+more, slices.Concat(plain, []byte(more), plain))
+	}
+	for _, command := range []string{"pg_dump -v shop 2>&1", "pg_dumpall -v 2>&1"} {
+		both := exec.Command("sh", "-c", command)
+		both.Env = pg.Env()
+		out, err := both.Output()
+		if err != nil {
+			t.Fatal(command, err)
+		}
+		p.all = append(p.all, specimen{command, out, dump.Suspect, anyKind, "holds a message of the program that should have written it: \"pg_dump"})
+	}
+	p.broken("pg plain, a warning in front", append([]byte("pg_dump: warning: could not find operator with OID 4711\n"), plain...), "could not find operator")
+	p.broken("pg plain, a remark in the middle", bytes.Replace(plain, []byte("\nCREATE VIEW"), []byte("\npg_dump: creating VIEW \"grown\"\nCREATE VIEW"), 1), "creating VIEW")
+	p.all = append(p.all, specimen{"pg_dump, a remark alone", []byte("pg_dump: hint: try again\n"), dump.Suspect, "", "try again"},
+		specimen{"notes on pg_dump", []byte("How to make dumps\n\npg_dump: makes one, mysqldump: too\n"), dump.Unchecked, "", "not known"})
+	p.broken("pg plain, a message behind", append(bytes.Clone(plain), "gzip: stdout: No space left on device\n"...), "No space left")
+	p.broken("pg plain, the rest of a longer one behind", append(bytes.Clone(plain), plain[len(plain)/2:]...), "its end")
+	p.broken("pg plain, the first line of another behind", append(bytes.Clone(plain), "--\n-- Postgre"...), "first line of a dump")
+	p.whole("pg plain, as Windows marks it", append([]byte("\xef\xbb\xbf"), plain...))
+}
+
 // withoutLastBlock cuts a custom dump after its last but one piece of data.
 func withoutLastBlock(t *testing.T, b []byte) []byte {
 	t.Helper()
@@ -202,6 +227,12 @@ func mariaDumps(t *testing.T) []specimen {
 	s.broken("mariadb, killed at its end", plain[:bytes.LastIndex(plain, []byte("-- Dump completed"))], "without a completion line")
 	s.broken("mariadb, killed, then another", append(bytes.Clone(plain[:bytes.LastIndex(plain, []byte("-- Dump completed"))]), plain...), "another dump follows")
 	s.broken("mariadb, warning in front", append([]byte("mysqldump: [Warning] Using a password on the command line interface can be insecure.\n"), plain...), "message of the program")
+	s.broken("mariadb, another name for the program", append([]byte("/usr/bin/mysqldump: Deprecated program name. It will be removed in a future release, use '/usr/bin/mariadb-dump' instead\n"), plain...), "Deprecated")
+	for _, more := range []string{"USE blog;\n", "FLUSH PRIVILEGES;\n", "-- Dump completed on 2026-11-22  3:00:01\n"} {
+		s.whole("mariadb, more SQL behind: "+more, append(bytes.Clone(plain), more...))
+		s.whole("mariadb, more SQL between two: "+more, slices.Concat(plain, []byte(more), plain))
+	}
+	s.broken("mariadb, the rest of a longer one behind", append(bytes.Clone(plain), plain[len(plain)/2:]...), "its end")
 	s.broken("mariadb, error in the middle", append(bytes.Clone(plain[:1000]), "\nmariadb-dump: Error 2013: Lost connection to server during query when dumping table `users` at row: 0\n"...), "Lost connection")
 	my := bytes.Replace(plain, []byte("-- MariaDB dump "), []byte("-- MySQL dump "), 1)
 	s.all = append(s.all, specimen{"mysql", my, dump.OK, dump.MySQL, ""}, specimen{"mysql, killed", my[:len(my)/2], dump.Suspect, dump.MySQL, "mysqldump was probably killed"},
@@ -232,6 +263,17 @@ func sqliteDumps(t *testing.T) []specimen {
 	b.broken("sqlite, cut between pages", file[:len(file)/4096/2*4096], "ends too early")
 	b.broken("sqlite, cut in a page", file[:len(file)-100], "ends too early")
 	b.broken("sqlite, something behind", append(bytes.Clone(file), "garbage"...), "something follows")
+	// A program that has it open leaves the rows of its last transactions beside it.
+	shell(t, dir, []byte("PRAGMA journal_mode=WAL;\n"+strings.ReplaceAll(sql, "users", "more")+".shell cp shop.db live.db\n.backup saved.db\nVACUUM INTO 'whole.db';\n"), "sqlite3", "shop.db")
+	for name, health := range map[string]string{"live.db": dump.Unchecked, "saved.db": dump.Unchecked, "whole.db": dump.OK} {
+		wal, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		reason := map[string]string{dump.Unchecked: "what its -wal file holds is not in it"}[health]
+		b.all = append(b.all, specimen{"sqlite in WAL mode, " + name, wal, health, dump.SQLite, reason},
+			specimen{"sqlite in WAL mode, cut, " + name, wal[:len(wal)-100], dump.Suspect, dump.SQLite, ""})
+	}
 	d := &sheet{kind: dump.SQLiteText}
 	d.whole("sqlite .dump", text)
 	d.broken("sqlite .dump, killed", text[:len(text)/2], "does not end in COMMIT")
@@ -327,7 +369,9 @@ func messages() (all []specimen) {
 		specimen{"SQL of its own", []byte("CREATE TABLE errors (id int);\nINSERT INTO errors VALUES (1);\n"), dump.Unchecked, "", "format is not known"},
 		specimen{"a text", []byte("no such thing as an error, just notes\n"), dump.Unchecked, "", ""},
 		specimen{"bytes", []byte{0, 1, 2, 3, 255, 254}, dump.Unchecked, "", ""},
-		specimen{"an age file", []byte("age-encryption.org/v1\n-> X25519 abc\n"), dump.Unchecked, "", ""},
+		specimen{"an age file", []byte("age-encryption.org/v1\n-> X25519 abc\n"), dump.Unchecked, "", "it is encrypted"},
+		specimen{"a PGP message", []byte("-----BEGIN PGP MESSAGE-----\n\nabcd\n"), dump.Unchecked, "", "it is encrypted"},
+		specimen{"a certificate", []byte("-----BEGIN CERTIFICATE-----\nabcd\n"), dump.Unchecked, "", "not known"},
 	)
 }
 

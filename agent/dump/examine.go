@@ -101,13 +101,16 @@ func examine(src io.Reader, size int64, limits Limits) Report {
 		return Report{Health: Suspect, Reason: "it is empty"}
 	}
 	packing := packingOf(head)
-	if packing == "" {
-		f := content(in)
-		return f.report(Report{Unpacked: f.read, Kind: f.kind})
+	data := &allowance{left: size*maxGrowth + 64<<20}
+	if limits.FullBelow > 0 && size >= limits.FullBelow {
+		data.denied = fmt.Sprintf("it is too large to be unpacked here: %s; the configuration has health.full_below for it", humanize.IBytes(uint64(size)))
 	}
 	report := Report{Packing: packing}
-	if limits.FullBelow > 0 && size >= limits.FullBelow {
-		report.Health, report.Reason = Unchecked, fmt.Sprintf("it is too large to be unpacked here: %s; the configuration has health.full_below for it", humanize.IBytes(uint64(size)))
+	if packing == "" {
+		return examineContent(report, in, data)
+	}
+	if data.denied != "" {
+		report.Health, report.Reason = Unchecked, data.denied
 		return report
 	}
 	plain, err := unpack(packing, in, head)
@@ -120,18 +123,15 @@ func examine(src io.Reader, size int64, limits Limits) Report {
 		return report
 	}
 	defer plain.Close()
-	return examinePacked(report, plain, size)
+	return examineContent(report, bufio.NewReaderSize(data.of(plain), 256<<10), data)
 }
 
-// examinePacked examines what the decompressor gives.
-func examinePacked(report Report, plain io.Reader, size int64) Report {
-	bounded := &bounded{r: plain, left: size*maxGrowth + 64<<20}
-	f := content(bufio.NewReaderSize(bounded, 256<<10))
+// examineContent examines what is there, once it is unpacked.
+func examineContent(report Report, plain *bufio.Reader, data *allowance) Report {
+	f := content(plain, data)
 	report.Kind, report.Unpacked = f.kind, f.read
 	switch {
-	case errors.Is(f.err, errTooMuch):
-		report.Health, report.Reason = Unchecked, fmt.Sprintf("it unpacks to more than %d times its size: nobody looked further", maxGrowth)
-	case errors.Is(f.err, errTooLarge):
+	case errors.Is(f.err, errTooMuch), errors.Is(f.err, errTooLarge):
 		report.Health, report.Reason = Unchecked, f.err.Error()
 	case f.err != nil:
 		report.Health, report.Reason = Suspect, brokenPacking(report.Packing, f.err, f.at)
@@ -143,12 +143,21 @@ func examinePacked(report Report, plain io.Reader, size int64) Report {
 	return report
 }
 
-var errTooMuch = errors.New("unpacks to too much")
+// errTooMuch can occur while unpacking.
+var errTooMuch = fmt.Errorf("it unpacks to more than %d times its size: nobody looked further", maxGrowth)
 
-// bounded fails with errTooMuch after so many bytes.
+// allowance bounds how much is unpacked of a dump, and of what is packed inside of it.
+type allowance struct {
+	left   int64  // bytes
+	denied string // why nothing may be unpacked; empty: it may
+}
+
+// of fails with errTooMuch when the allowance is used up.
+func (a *allowance) of(r io.Reader) io.Reader { return &bounded{r, a} }
+
 type bounded struct {
-	r    io.Reader
-	left int64
+	r io.Reader
+	*allowance
 }
 
 func (b *bounded) Read(p []byte) (int, error) {
@@ -166,6 +175,8 @@ type finding struct {
 	// problem says what is wrong; empty: nothing, and the content is whole if it is known to be.
 	problem string
 	whole   bool
+	// unread says why nobody can tell whether it is whole, if nothing is wrong with what was read.
+	unread string
 	// at is where in the content the end came, for people; empty: nobody can tell.
 	at string
 	// read is how many bytes there were, and err why there were not more; nil at the end.
@@ -178,6 +189,8 @@ func (f finding) report(r Report) Report {
 	switch {
 	case f.problem != "":
 		r.Health, r.Reason = Suspect, f.problem
+	case f.unread != "":
+		r.Health, r.Reason = Unchecked, f.unread
 	case f.whole:
 		r.Health = OK
 	case f.kind != "":

@@ -6,63 +6,42 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 )
 
-// lookPostgresCustom walks through an archive of pg_dump -Fc: its table of contents names every piece of data, and each must
-// follow, whole. The layout is that of src/bin/pg_dump/pg_backup_archiver.c and pg_backup_custom.c of PostgreSQL; compressed
-// data is passed over, not unpacked.
-func lookPostgresCustom(r *bufio.Reader) finding {
-	a := &pgArchive{r: r}
-	contents, err := a.contents()
-	if errors.Is(err, errUnknownArchive) {
-		return finding{kind: PostgresCustom}
-	}
-	if err != nil {
-		return cut(PostgresCustom, "its table of contents", err)
-	}
-	for {
-		id, err := a.block()
-		switch {
-		case errors.Is(err, io.EOF):
-			return contents.finding()
-		case errors.Is(err, errNoBlock):
-			return finding{kind: PostgresCustom, problem: "its data is damaged: something that no pg_dump wrote comes after " + contents.name(id)}
-		case err != nil:
-			return cut(PostgresCustom, contents.name(id), err)
-		}
-		delete(contents.owed, id)
-	}
-}
-
-// pgContents is the table of contents of an archive.
+// pgContents is the table of contents of an archive of pg_dump.
 type pgContents struct {
-	names map[int64]string // of every entry, for people
-	owed  map[int64]string // entries whose data was not met yet; the file that has it, in a directory
-	first []int64          // the keys of owed, in order
+	names  map[int64]string // of entries with data, for people; not of all, if there are very many
+	owed   ids              // the entries that have data
+	copied ids              // those whose data is that of COPY
+	lists  int              // lists of large objects that a directory must have
+	room   *room
+	full   bool // there was no room for all entries
 }
 
 func (c *pgContents) name(id int64) string {
-	if n := c.names[id]; n != "" {
+	switch n := c.names[id]; {
+	case id == 0:
+		return "its table of contents"
+	case n != "":
 		return n
 	}
-	return "its table of contents"
+	return fmt.Sprintf("entry %d of its table of contents", id)
 }
 
-func (c *pgContents) finding() finding {
-	for _, id := range c.first {
-		if _, owed := c.owed[id]; owed {
-			return finding{kind: PostgresCustom, at: c.name(id), problem: fmt.Sprintf("the data of %s is missing, and perhaps more: pg_dump was probably killed", c.name(id))}
-		}
-	}
-	return finding{kind: PostgresCustom, whole: true}
-}
+// tooMany says why nobody can tell whether all is there.
+const tooMany = "its table of contents is too long to be held here"
 
-// errUnknownArchive: the archive is of a version that is not known here, so nobody can tell.
-var errUnknownArchive = errors.New("unknown version of archive")
-
-// errNoBlock: where a piece of data should begin there is something else.
-var errNoBlock = errors.New("no block of data")
+// Errors of an archive.
+var (
+	// errUnknownArchive: it is of a version that is not known here, so nobody can tell.
+	errUnknownArchive = errors.New("unknown version of archive")
+	// errNoContents: what should be its table of contents is none.
+	errNoContents = errors.New("no table of contents")
+	// errNoBlock: where a piece of data should begin there is something else.
+	errNoBlock = errors.New("no block of data")
+)
 
 // Formats of archives.
 const (
@@ -71,30 +50,53 @@ const (
 	pgFormatDirectory = 5
 )
 
+// How data is packed.
+const (
+	pgUnpacked = 0
+	pgGzip     = 1
+)
+
+// pgMagic is how an archive begins.
+const pgMagic = "PGDMP"
+
 // pgArchive reads an archive. Its version is major*256 + minor.
 type pgArchive struct {
 	r                        *bufio.Reader
 	version                  int
 	intSize, offSize, format byte
+	packing                  byte  // of the data, in a custom archive
 	err                      error // the first one; after it everything reads as zero
 }
 
-func (a *pgArchive) contents() (*pgContents, error) {
+func (a *pgArchive) contents(r *room) (*pgContents, error) {
 	a.header()
-	c := &pgContents{names: map[int64]string{}, owed: map[int64]string{}}
+	c := &pgContents{names: map[int64]string{}, owed: ids{}, copied: ids{}, room: r}
 	count := a.int()
 	for range count {
+		e := a.entry()
 		if a.err != nil {
 			return nil, a.err
 		}
-		id, name, file, data := a.entry()
-		c.names[id] = name
-		if data {
-			c.owed[id] = file
-			c.first = append(c.first, id)
+		if e.id <= 0 || e.kind == "" {
+			return nil, errNoContents
 		}
+		c.add(e)
 	}
 	return c, a.err
+}
+
+func (c *pgContents) add(e pgEntry) {
+	if e.list {
+		c.lists++
+	}
+	if e.data == 0 {
+		return
+	}
+	c.full = c.full || !c.owed.add(e.data, c.room) || e.copied && !c.copied.add(e.data, c.room)
+	if c.room.names < maxNames {
+		c.room.names++
+		c.names[e.data] = e.name()
+	}
 }
 
 func (a *pgArchive) header() {
@@ -111,9 +113,9 @@ func (a *pgArchive) header() {
 		return
 	}
 	if a.version >= 1<<8|15 {
-		a.byte() // the compression
-	} else {
-		a.int()
+		a.packing = a.byte()
+	} else if a.int() != 0 { // a level
+		a.packing = pgGzip
 	}
 	for range 7 { // when it was made
 		a.int()
@@ -123,20 +125,38 @@ func (a *pgArchive) header() {
 	}
 }
 
-// entry reads one entry of the table of contents. data says that data belongs to it, and file where that is in a directory.
-func (a *pgArchive) entry() (id int64, name, file string, data bool) {
-	id = a.int()
+// pgEntry is one entry of the table of contents.
+type pgEntry struct {
+	id                int64
+	tag, kind, schema string
+	copied            bool
+	// data is by which number its data goes: its own or, in a directory, that of the file; 0: it has none.
+	data int64
+	// list says that in a directory there is a list of large objects for it.
+	list bool
+}
+
+func (e pgEntry) name() string {
+	name := strings.TrimSuffix(strings.ToLower(e.kind), " data") + " "
+	if e.schema != "" {
+		name += e.schema + "."
+	}
+	return name + e.tag
+}
+
+func (a *pgArchive) entry() (e pgEntry) {
+	e.id = a.int()
 	a.int()    // whether something made data for it
 	a.string() // oids
 	a.string()
-	tag, kind := a.string(), a.string()
+	e.tag, e.kind = a.string(), a.string()
 	if a.version >= 1<<8|11 {
 		a.int() // section
 	}
-	a.skipString() // definition, how to drop it, COPY
+	a.skipString() // definition, and how to drop it
 	a.skipString()
-	a.skipString()
-	schema := a.string()
+	e.copied = a.skipString()
+	e.schema = a.string()
 	a.string() // tablespace
 	if a.version >= 1<<8|14 {
 		a.string() // access method
@@ -148,53 +168,33 @@ func (a *pgArchive) entry() (id int64, name, file string, data bool) {
 	a.string()                           // WITH OIDS
 	for a.err == nil && a.skipString() { // what it depends on
 	}
+	a.place(&e)
+	return e
+}
+
+// place reads where the data of an entry is.
+func (a *pgArchive) place(e *pgEntry) {
 	if a.format == pgFormatCustom {
 		const none = 3 // K_OFFSET_NO_DATA
-		data = a.byte() != none
+		if a.byte() != none {
+			e.data = e.id
+		}
 		a.skip(int64(a.offSize))
-	} else {
-		file = a.string()
-		data = file != "" && !(a.format == pgFormatTar && kind == "BLOBS") // in a tar file each large object has a file of its own
+		return
 	}
-	name = strings.TrimSuffix(strings.ToLower(kind), " data") + " "
-	if schema != "" {
-		name += schema + "."
+	file := a.string()
+	if file == "" {
+		return
 	}
-	return id, name + tag, file, data
-}
-
-// block passes over one piece of data, and gives the entry that it belongs to. io.EOF: there is no more.
-func (a *pgArchive) block() (id int64, err error) {
-	const data, blobs = 1, 3
-	kind, err := a.r.ReadByte()
-	if err != nil {
-		return 0, err
+	if e.list = e.kind == "BLOBS"; e.list { // each large object has a file of its own
+		return
 	}
-	id = a.int()
-	switch kind {
-	case data:
-		a.chunks()
-	case blobs:
-		for a.err == nil && a.int() != 0 { // the oid of each
-			a.chunks()
-		}
-	default:
-		return id, errNoBlock
+	number, _ := strings.CutSuffix(file, ".dat")
+	n, err := strconv.ParseInt(number, 10, 64)
+	if err != nil || n <= 0 {
+		a.err = errNoContents
 	}
-	if errors.Is(a.err, io.EOF) {
-		return id, io.ErrUnexpectedEOF // in the middle of a block
-	}
-	return id, a.err
-}
-
-func (a *pgArchive) chunks() {
-	for a.err == nil {
-		n := a.int()
-		if n <= 0 {
-			return
-		}
-		a.skip(n)
-	}
+	e.data = n
 }
 
 func (a *pgArchive) byte() byte {

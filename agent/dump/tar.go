@@ -5,58 +5,53 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
-	"path"
-	"slices"
-	"strings"
 )
 
 // lookTar reads a tar file to its end, which is two blocks of zeros. With the table of contents of a pg_dump in it, whatever
-// that names must be there.
-func lookTar(r *bufio.Reader) finding {
+// that names must be there, whole.
+func lookTar(r *bufio.Reader, data *allowance) finding {
 	zeros := &trailing{r: r}
 	in := tar.NewReader(zeros)
-	kind, at := Tar, ""
-	var contents *pgContents
-	members := map[string]bool{}
+	pg := &pgDirectories{byName: map[string]*pgDirectory{}, data: data}
+	defer pg.unpacker.close()
+	at := ""
+	kind := func() Kind {
+		if pg.found() {
+			return PostgresTar
+		}
+		return Tar
+	}
 	for {
 		h, err := in.Next()
 		if errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 			break
 		}
 		if err != nil {
-			return brokenTar(kind, at, err)
+			return brokenTar(kind(), at, err)
 		}
 		at = h.Name
-		dir, base := path.Split(h.Name)
-		if base == "toc.dat" {
-			if contents, err = pgDirectory(in, &members, dir); err != nil {
-				return brokenTar(PostgresTar, at, err)
-			}
-			kind = PostgresTar
+		if err := pg.member(h.Name, in); err != nil {
+			return brokenTar(kind(), at, err)
 		}
 		if _, err := io.Copy(io.Discard, in); err != nil {
-			return brokenTar(kind, at, err)
-		}
-		if len(members) < maxMembers {
-			members[h.Name] = true
+			return brokenTar(kind(), at, err)
 		}
 	}
-	if _, err := io.Copy(io.Discard, zeros); err != nil {
-		return finding{kind: kind, at: at, err: err}
+	behind := &nonzero{}
+	_, err := io.Copy(behind, zeros)
+	switch {
+	case err != nil:
+		return finding{kind: kind(), at: at, err: err}
+	case behind.met:
+		return finding{kind: kind(), at: at, problem: "this tar file goes on after an end mark" + after(at) + ", where nobody reads it: a part of it was overwritten with zeros, or another file follows"}
+	case !zeros.ended():
+		return finding{kind: kind(), at: at, problem: "this tar file has no end mark" + after(at) + ": it was not written to the end"}
+	case pg.found():
+		return pg.finding()
 	}
-	if !zeros.ended() {
-		return finding{kind: kind, at: at, problem: "this tar file has no end mark" + after(at) + ": it was not written to the end"}
-	}
-	if kind == PostgresTar {
-		return wholeDirectory(contents, members)
-	}
-	return finding{kind: kind, whole: true}
+	return finding{kind: Tar, whole: true}
 }
-
-// maxMembers bounds the names that are held of a tar file.
-const maxMembers = 1 << 20
 
 func after(at string) string {
 	if at == "" {
@@ -65,37 +60,10 @@ func after(at string) string {
 	return " after " + at
 }
 
-// pgDirectory reads the table of contents of a pg_dump in the directory dir of a tar file; nil: it is of an unknown version.
-func pgDirectory(r io.Reader, _ *map[string]bool, dir string) (*pgContents, error) {
-	contents, err := (&pgArchive{r: bufio.NewReader(r)}).contents()
-	if errors.Is(err, errUnknownArchive) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	for id, file := range contents.owed {
-		contents.owed[id] = dir + file
-	}
-	return contents, nil
-}
-
-// wholeDirectory looks for every file that the table of contents names, packed or not.
-func wholeDirectory(contents *pgContents, members map[string]bool) finding {
-	if contents == nil || len(members) >= maxMembers {
-		return finding{kind: PostgresTar}
-	}
-	for _, id := range contents.first {
-		file := contents.owed[id]
-		there := slices.ContainsFunc([]string{"", ".gz", ".lz4", ".zst"}, func(packed string) bool { return members[file+packed] })
-		if !there {
-			return finding{kind: PostgresTar, problem: fmt.Sprintf("the data of %s is missing: there is no %s in it", contents.name(id), strings.TrimPrefix(file, "./"))}
-		}
-	}
-	return finding{kind: PostgresTar, whole: true}
-}
-
 func brokenTar(kind Kind, at string, err error) finding {
+	if errors.Is(err, errNoContents) {
+		return finding{kind: kind, at: at, problem: "its table of contents, " + at + ", is damaged"}
+	}
 	if errors.Is(err, tar.ErrHeader) {
 		return finding{kind: kind, at: at, problem: "this tar file is damaged" + after(at) + ": what follows is no tar"}
 	}
@@ -123,4 +91,12 @@ func (t *trailing) Read(p []byte) (int, error) {
 
 func (t *trailing) ended() bool {
 	return len(t.tail) == tarEnd && len(bytes.Trim(t.tail, "\x00")) == 0
+}
+
+// nonzero remembers whether it was written anything but zeros.
+type nonzero struct{ met bool }
+
+func (z *nonzero) Write(p []byte) (int, error) {
+	z.met = z.met || len(bytes.Trim(p, "\x00")) > 0
+	return len(p), nil
 }

@@ -49,7 +49,7 @@ func unpack(packing string, r *bufio.Reader, head []byte) (io.ReadCloser, error)
 	case "gzip":
 		return newGzipMembers(r)
 	case "zstd":
-		d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
+		d, err := newZstd(r)
 		if err != nil {
 			return nil, err
 		}
@@ -64,6 +64,10 @@ func unpack(packing string, r *bufio.Reader, head []byte) (io.ReadCloser, error)
 		return io.NopCloser(d), err
 	}
 	panic("unknown packing " + packing)
+}
+
+func newZstd(r io.Reader) (*zstd.Decoder, error) {
+	return zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
 }
 
 type zstdReader struct{ *zstd.Decoder }
@@ -126,11 +130,7 @@ func (g *gzipMembers) next() error {
 		if magic, _ := g.r.Peek(2); magic[0] != 0x1f || len(magic) > 1 && magic[1] != 0x8b {
 			return gzip.ErrHeader // whatever it is, no member was cut off
 		}
-		if err := g.member.Reset(g.r); err != nil {
-			return err
-		}
-		g.member.Multistream(false)
-		return nil
+		return g.begin()
 	}
 	for {
 		b, err := g.r.ReadByte()
@@ -143,7 +143,50 @@ func (g *gzipMembers) next() error {
 	}
 }
 
+// begin begins the member that comes now.
+func (g *gzipMembers) begin() error {
+	if err := g.member.Reset(g.r); err != nil {
+		return err
+	}
+	g.member.Multistream(false)
+	return nil
+}
+
 func (g *gzipMembers) Close() error { return g.member.Close() }
+
+// unpacker unpacks many files, one after the other, with one decompressor for each packing. close ends it.
+type unpacker struct {
+	in   *bufio.Reader
+	gzip *gzipMembers
+	zstd *zstd.Decoder
+}
+
+// open gives what is in r, packed with gzip or zstd, up to the next call.
+func (u *unpacker) open(packing string, r io.Reader) (io.Reader, error) {
+	if u.in == nil {
+		u.in = bufio.NewReaderSize(nil, 32<<10)
+	}
+	u.in.Reset(r)
+	var err error
+	switch {
+	case packing == "gzip" && u.gzip == nil:
+		u.gzip, err = newGzipMembers(u.in)
+		return u.gzip, err
+	case packing == "gzip":
+		return u.gzip, u.gzip.begin()
+	case u.zstd == nil:
+		u.zstd, err = newZstd(u.in)
+	default:
+		err = u.zstd.Reset(u.in)
+	}
+	return zstdReader{u.zstd}, err
+}
+
+func (u *unpacker) close() {
+	if u.zstd != nil {
+		u.zstd.Close()
+	}
+}
 
 // xzWindow is how much memory the first block asks for, in bytes (The .xz File Format 1.2.1, 3.1 and 5.3.1); 0: it cannot be
 // told, and the decompressor will say what is wrong.
