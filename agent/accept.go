@@ -101,3 +101,25 @@ func (a *Agent) HearAccepted(object string, h vault.Health) error {
 	})
 	return err
 }
+
+// AcceptLoss forgets the backups of that file or object name which somebody else has removed from targets: they are not missed any more.
+func (a *Agent) AcceptLoss(what string) (all []Accepted, err error) {
+	for _, t := range a.Targets {
+		var objects, ids []string
+		err := a.journal.Known(t.Name, func(object string, v journal.Verdict) {
+			name, err := vault.Parse(object)
+			if err == nil && v.Trouble == troubleGone && name.Called(what) {
+				objects, ids = append(objects, object), append(ids, name.ID)
+				all = append(all, Accepted{Target: t.Name, Object: object})
+			}
+		})
+		if err != nil {
+			return all, err
+		}
+		if err := a.journal.Gone(t.Name, objects, ids); err != nil {
+			return all, err
+		}
+	}
+	a.changed.ring()
+	return all, nil
+}

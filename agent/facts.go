@@ -1,8 +1,10 @@
 package agent
 
 import (
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"offsite/agent/dump"
@@ -252,4 +254,25 @@ func (s *seriesFacts) accepted(id string) bool {
 		}
 	}
 	return false
+}
+
+// wrongOn names the first few backups of a target that are damaged or gone.
+func (f *facts) wrongOn(target string) string {
+	const most = 3
+	var names []string
+	n := 0
+	for _, series := range f.names() {
+		for _, k := range f.series[series].on[target] {
+			if k.Trouble == "" && k.damaged() == "" || k.isStranger() {
+				continue
+			}
+			if n++; n <= most {
+				names = append(names, quoted(k.name.File))
+			}
+		}
+	}
+	if n > most {
+		names = append(names, fmt.Sprintf("and %d more", n-most))
+	}
+	return strings.Join(names, ", ")
 }

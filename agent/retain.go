@@ -38,9 +38,13 @@ type SeriesPlan struct {
 // daily is how often retention looks at everything; a delivery makes it look at that series at once.
 const daily = 24 * time.Hour
 
-// Look makes a running agent look at all targets soon: another process has changed something there.
-func (a *Agent) Look() {
+// Look makes a running agent look at all targets soon: another process has changed something there, or has found that these objects,
+// by target, are damaged.
+func (a *Agent) Look(damaged map[string][]string) {
 	for _, w := range a.workers {
+		w.mu.Lock()
+		w.doubted = append(w.doubted, damaged[w.target.Name]...)
+		w.mu.Unlock()
 		for _, again := range w.again {
 			select {
 			case again <- struct{}{}:

@@ -58,9 +58,12 @@ func (w *worker) careOnce(ctx context.Context) error {
 	return errors.Join(err, w.agent.journal.SetScrubbed(w.target.Name, w.agent.Now()))
 }
 
-// compareDamaged reads again what was damaged: somebody may have mended it.
+// compareDamaged reads again what was damaged, since somebody may have mended it; and what somebody says is.
 func (w *worker) compareDamaged(ctx context.Context) error {
-	var damaged []string
+	w.mu.Lock()
+	damaged := w.doubted
+	w.doubted = nil
+	w.mu.Unlock()
 	err := w.agent.journal.Known(w.target.Name, func(object string, v journal.Verdict) {
 		if v.Damage != "" || v.Unread != "" {
 			damaged = append(damaged, object)

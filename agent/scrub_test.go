@@ -142,7 +142,7 @@ func TestTheServiceScrubs(t *testing.T) {
 	}
 	until(1)
 	h.a.Set(name, whole)
-	a.Look()
+	a.Look(nil)
 	until(0)
 	cancel()
 	if err := <-ended; err != nil {

@@ -110,7 +110,7 @@ func (a *Agent) targetTroubles(t *status.Target, f *facts, lasting func(string) 
 		if t.Missing > 0 {
 			what = append(what, plural(t.Missing, "backup")+" gone, though no retention of ours removed them")
 		}
-		add(status.KindRepair, status.Problem, time.Time{}, "`offsite repair --dry-run` says which; `offsite repair` makes them whole from the other targets or the dumps", "target %s has %s", t.Name, strings.Join(what, ", and "))
+		add(status.KindRepair, status.Problem, time.Time{}, "`offsite repair` makes them whole from the other targets or the dumps; a loss that is known is settled by `offsite accept NAME`", "target %s has %s: %s", t.Name, strings.Join(what, ", and "), f.wrongOn(t.Name))
 	}
 	return all
 }

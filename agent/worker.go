@@ -47,6 +47,7 @@ type worker struct {
 	tally      *tally
 	heldFor    map[string]string // series whose retention is held, and why
 	denied     map[string]bool   // backups that the target does not let go
+	doubted    []string          // objects of which somebody says that they are damaged
 	spoilt     map[string]bool   // backups that are damaged, of which repair makes others
 	toldHidden providers.Hidden
 

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 
 	"github.com/spf13/cobra"
 
@@ -13,10 +15,10 @@ import (
 
 func acceptCommand(config *string, std streams) *cobra.Command {
 	return &cobra.Command{
-		Use: "accept NAME", Short: "Say that a suspect dump is fine", Args: usage(cobra.ExactArgs(1)),
+		Use: "accept NAME", Short: "Say that a suspect dump is fine, or that the loss of a backup is known", Args: usage(cobra.ExactArgs(1)),
 		Long: `A dump that is cut off, empty, or of an odd size is suspect: it is shipped all the same, and counts for nothing in
 retention. Where that was a false alarm, accept signs its manifest anew on every target: it counts as healthy from then
-on, and the sizes of later dumps are compared with its size. NAME is the dump's file name or its object's name.`,
+on, and the sizes of later dumps are compared with its size. A backup that somebody else has removed from a target is not missed any more. NAME is the dump's file name or its object's name.`,
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			c, err := loadToRead(*config)
 			if err != nil {
@@ -33,7 +35,7 @@ on, and the sizes of later dumps are compared with its size. NAME is the dump's 
 				return err
 			}
 			defer func() { err = errors.Join(err, a.Close()) }()
-			defer lookAgain(cmd.Context(), c)
+			defer lookAgain(cmd.Context(), c, nil)
 			all, err := a.Accept(cmd.Context(), args[0])
 			err = errors.Join(err, tellJournal(c, all, std))
 			for _, one := range all {
@@ -43,7 +45,7 @@ on, and the sizes of later dumps are compared with its size. NAME is the dump's 
 			case err != nil && len(all) > 0:
 				return fmt.Errorf("%w\n%w", errUnaccepted, err)
 			case err == nil && len(all) == 0:
-				return fmt.Errorf("no suspect backup is called %q (%w); `offsite list` shows which are suspect", args[0], errNotFound)
+				return acceptLoss(cmd.Context(), c, args[0], std)
 			}
 			return err
 		},
@@ -71,4 +73,30 @@ func tellJournal(c *configs.Config, all []agent.Accepted, std streams) (err erro
 		}
 	}
 	return nil
+}
+
+// acceptLoss settles that backups of that name, which somebody else has removed, are not missed any more.
+func acceptLoss(ctx context.Context, c *configs.Config, name string, std streams) error {
+	o, err := readOptions(c, std.err)
+	if err != nil {
+		return err
+	}
+	var all []agent.Accepted
+	a, err := agent.OpenToRead(o)
+	switch {
+	case errors.Is(err, agent.ErrRunning):
+		err = ask(ctx, c, http.MethodPost, "/accept-loss", name, &all)
+	case errors.Is(err, fs.ErrNotExist):
+		err = nil
+	case err == nil:
+		all, err = a.AcceptLoss(name)
+		err = errors.Join(err, a.Close())
+	}
+	for _, one := range all {
+		fmt.Fprintf(std.out, "%s: %s is not missed any more\n", one.Target, printable(one.Object))
+	}
+	if err == nil && len(all) == 0 {
+		return fmt.Errorf("no backup that is suspect or gone is called %q (%w); `offsite list` shows which are suspect, `offsite status` which are gone", name, errNotFound)
+	}
+	return err
 }

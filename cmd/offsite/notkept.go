@@ -55,7 +55,7 @@ func notKept(ctx context.Context, c *configs.Config, std streams) (all []agent.N
 	a, err := agent.OpenToRead(o)
 	switch {
 	case errors.Is(err, agent.ErrRunning):
-		return all, ask(ctx, c, http.MethodGet, "/not-kept", &all)
+		return all, ask(ctx, c, http.MethodGet, "/not-kept", nil, &all)
 	case errors.Is(err, fs.ErrNotExist): // no agent has ever run
 		return nil, nil
 	case err != nil:

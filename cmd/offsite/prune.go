@@ -48,7 +48,7 @@ is enforce; here the mode does not matter. Works while the agent runs.`,
 			defer func() { err = errors.Join(err, a.Close()) }()
 			p := pruning{a, target, series}
 			if confirm {
-				defer lookAgain(cmd.Context(), c)
+				defer lookAgain(cmd.Context(), c, nil)
 			}
 			return p.run(cmd.Context(), confirm, asJSON, std)
 		},

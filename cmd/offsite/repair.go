@@ -46,7 +46,7 @@ hash downloads every copy and compares each block; head looks at manifests and s
 				return fmt.Errorf("target %q: %w in the configuration", o.Target, errNotFound)
 			}
 			limitMemory(int64(c.Memory) + vault.ReadAhead)
-			defer lookAgain(cmd.Context(), c)
+			defer lookAgain(cmd.Context(), c, nil)
 			return repairing(cmd.Context(), options, o, asJSON, std)
 		},
 	}

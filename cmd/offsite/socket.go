@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -75,12 +76,31 @@ func answering(ctx context.Context, c *configs.Config, a *agent.Agent, log *slog
 	return nil
 }
 
-// questions are what a running agent answers; it changes nothing by them.
+// mostAsked is how long a question may be, in bytes.
+const mostAsked = 16 << 20
+
+// questions are what a running agent answers. It removes and ships nothing by them.
 func questions(a *agent.Agent) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /not-kept", func(w http.ResponseWriter, _ *http.Request) { answer(w)(a.NotKept()) })
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { answer(w)(a.Status()) })
-	mux.HandleFunc("POST /look", func(w http.ResponseWriter, _ *http.Request) { a.Look(); answer(w)(true, nil) })
+	mux.HandleFunc("POST /look", func(w http.ResponseWriter, r *http.Request) {
+		damaged := map[string][]string{}
+		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, mostAsked)).Decode(&damaged); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		a.Look(damaged)
+		answer(w)(true, nil)
+	})
+	mux.HandleFunc("POST /accept-loss", func(w http.ResponseWriter, r *http.Request) {
+		var name string
+		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, mostAsked)).Decode(&name); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		answer(w)(a.AcceptLoss(name))
+	})
 	return mux
 }
 
@@ -100,12 +120,16 @@ func answer(w http.ResponseWriter) func(value any, err error) {
 var errSilent = errors.New("the agent runs and does not answer")
 
 // ask puts a question to the running agent.
-func ask(ctx context.Context, c *configs.Config, method, question string, answer any) error {
+func ask(ctx context.Context, c *configs.Config, method, question string, with, answer any) error {
 	path := socketPath(c)
 	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", path)
 	}}
-	request, err := http.NewRequestWithContext(ctx, method, "http://agent"+question, nil)
+	text, err := json.Marshal(with)
+	if err != nil {
+		return err
+	}
+	request, err := http.NewRequestWithContext(ctx, method, "http://agent"+question, bytes.NewReader(text))
 	if err != nil {
 		return err
 	}
@@ -124,8 +148,11 @@ func ask(ctx context.Context, c *configs.Config, method, question string, answer
 }
 
 // lookAgain tells a running agent that something has changed on the targets. If there is none, or it does not answer, it sees that by itself
-// within a day.
-func lookAgain(ctx context.Context, c *configs.Config) {
+// within a day. damaged are objects of which this process knows that they are, by target.
+func lookAgain(ctx context.Context, c *configs.Config, damaged map[string][]string) {
+	if damaged == nil {
+		damaged = map[string][]string{}
+	}
 	var seen bool
-	_ = ask(ctx, c, http.MethodPost, "/look", &seen)
+	_ = ask(ctx, c, http.MethodPost, "/look", damaged, &seen)
 }

@@ -67,7 +67,7 @@ func hostStatus(ctx context.Context, c *configs.Config, log io.Writer) (*status.
 	a, err := agent.OpenToRead(o)
 	switch {
 	case errors.Is(err, agent.ErrRunning):
-		if err := ask(ctx, c, http.MethodGet, "/status", h); err != nil {
+		if err := ask(ctx, c, http.MethodGet, "/status", nil, h); err != nil {
 			return nil, err
 		}
 		if h.Host != c.Host {
@@ -77,7 +77,7 @@ func hostStatus(ctx context.Context, c *configs.Config, log io.Writer) (*status.
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("no agent has run on this host yet (%w): start it, or try `offsite agent --once`", errNotFound)
 	case errors.Is(err, fs.ErrPermission): // perhaps one runs that may be asked
-		if asked := ask(ctx, c, http.MethodGet, "/status", h); asked == nil {
+		if asked := ask(ctx, c, http.MethodGet, "/status", nil, h); asked == nil {
 			return h, nil
 		}
 		return nil, err

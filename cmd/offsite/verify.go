@@ -37,19 +37,20 @@ type verified struct {
 // verifying is what one verify is asked to do.
 type verifying struct {
 	*opened
-	level  vault.Level
-	series string
-	sample int
-	ids    []age.Identity
-	now    func() time.Time
-	seen   []seen // what each target holds whole
-	rest   unrepaired
-	bare   map[string]bool // objects with data whose manifest was met nowhere yet; false: it was met
+	level   vault.Level
+	series  string
+	sample  int
+	ids     []age.Identity
+	now     func() time.Time
+	seen    []seen // what each target holds whole
+	rest    unrepaired
+	damaged map[string][]string // objects, by target
+	bare    map[string]bool     // objects with data whose manifest was met nowhere yet; false: it was met
 }
 
 func verifyCommand(config *string, std streams) *cobra.Command {
 	var where bare
-	v := verifying{now: time.Now, bare: map[string]bool{}}
+	v := verifying{now: time.Now, bare: map[string]bool{}, damaged: map[string][]string{}}
 	var level, identity string
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -76,7 +77,11 @@ something is damaged.`,
 				}
 			}
 			limitMemory(vault.ReadAhead)
-			return v.run(cmd.Context(), asJSON, std)
+			err = v.run(cmd.Context(), asJSON, std)
+			if c, loadErr := loadToRead(*config); loadErr == nil && len(v.damaged) > 0 {
+				lookAgain(cmd.Context(), c, v.damaged)
+			}
+			return err
 		},
 	}
 	where.flags(cmd)
@@ -147,6 +152,7 @@ func (v *verifying) target(ctx context.Context, t agent.Target) (all []verified,
 			one.Result, one.Problem = "untrusted", problem.Error()
 		case errors.Is(problem, vault.ErrIntegrity) || errors.Is(problem, crypto.ErrCorrupt):
 			one.Result, one.Problem = "damaged", problem.Error()
+			v.damaged[t.Name] = append(v.damaged[t.Name], e.Object)
 		default:
 			one.Result, one.Problem = "unknown", problem.Error()
 			err = problem

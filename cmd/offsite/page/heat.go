@@ -38,7 +38,7 @@ var kinds = []struct {
 	{kindWeekly, "weekly", "kept as weekly"},
 	{kindDaily, "daily", "kept as daily"},
 	{kindShort, "kept otherwise", "kept for another reason (hourly, one of the last, or not yet planned)"},
-	{kindPast, "removed since", "had a dump, removed since as retention says"},
+	{kindPast, "not kept", "had a dump, of which no backup is kept"},
 	{kindSuspect, "suspect", "had a suspect dump"},
 	{kindMissing, "missing", "a dump was expected and none came"},
 }
@@ -221,7 +221,7 @@ func inWords(all []run) string {
 		text += " Days of which a backup is kept: " + strings.Join(kept, ", ") + "."
 	}
 	if n := count[kindPast]; n > 0 {
-		text += fmt.Sprintf(" Removed since: %d.", n)
+		text += fmt.Sprintf(" Not kept: %d.", n)
 	}
 	return text + some(" Suspect", suspect) + some(" Missing", missing)
 }

@@ -93,7 +93,7 @@ func TestACalendarInWords(t *testing.T) {
 	}
 	h := newHeat([]status.Day{day("2026-11-16", 1, 0, "weekly", false), day("2026-11-17", 1, 0, "", false), day("2026-11-18", 0, 0, "", true), day("2026-11-19", 0, 0, "", true),
 		day("2026-11-20", 2, 1, "daily", false), day("2026-11-21", 1, 0, "daily", false), day("2026-11-22", 1, 0, "daily", false)})
-	const want = "Calendar from 16 Nov 2026 to 22 Nov 2026. Days of which a backup is kept: 1 weekly, 2 daily. Removed since: 1. Suspect: 20 Nov 2026. Missing: 18 Nov 2026 – 19 Nov 2026."
+	const want = "Calendar from 16 Nov 2026 to 22 Nov 2026. Days of which a backup is kept: 1 weekly, 2 daily. Not kept: 1. Suspect: 20 Nov 2026. Missing: 18 Nov 2026 – 19 Nov 2026."
 	if h.Label != want {
 		t.Errorf("%s\nwant\n%s", h.Label, want)
 	}

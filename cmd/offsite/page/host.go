@@ -103,15 +103,22 @@ func headline(h *status.Host) string {
 
 // subline is what stands below it.
 func subline(h *status.Host) string {
-	owed := 0
+	owed, lost := 0, 0
 	for _, t := range h.Targets {
 		owed += t.Owed
+	}
+	for _, s := range h.Series {
+		if slices.ContainsFunc(s.On, func(c status.Copies) bool { return c.Lost }) {
+			lost++
+		}
 	}
 	switch {
 	case !h.Running:
 		return "No agent runs: this is how it was when the last one ended."
 	case len(h.Series) == 0:
 		return "No dump has been met in the watched directories. The first one will show here."
+	case lost > 0:
+		return fmt.Sprintf("The newest dump of %s is not on every target.", plural(lost, "database"))
 	case owed > 0:
 		return fmt.Sprintf("%s still to be delivered.", isAre(owed, "dump"))
 	case len(h.Targets) == 1:
