@@ -54,7 +54,7 @@ func (p *Page) fleetView(ctx context.Context, f filter) (view, error) {
 	l, c := p.fleet.look(), clock{p.Now(), p.Zone}
 	top := fleetTopOf(l)
 	v := view{
-		title: top.Headline + " · fleet", host: here.host.Host, version: here.host.Version, level: top.Level, fleet: true, reading: l.Fleet == nil,
+		title: top.Headline + " · fleet · " + here.host.Host, host: here.host.Host, version: here.host.Version, level: top.Level, fleet: true, reading: l.Fleet == nil,
 		query: "?view=fleet",
 		parts: []part{{"verdict", digest(top), "fleet-top", top, nil}},
 	}

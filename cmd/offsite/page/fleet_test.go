@@ -300,6 +300,23 @@ func TestTheFleetIsSmall(t *testing.T) {
 	}
 }
 
+// Somebody who may write to the target can bring any number of series, and does not make the page of a host as large as that.
+func TestAHostWithTooManySeries(t *testing.T) {
+	f := fleetOf(time.Now(), 1)
+	for i := range 30_000 {
+		f.Hosts[0].Series = append(f.Hosts[0].Series, status.FleetSeries{Name: fmt.Sprint("s", i), Overdue: i == 20_000, Problems: []string{"p"}})
+	}
+	f.Sum()
+	h := openFleet(t, f, time.Now)
+	body := get(t, h, "/fleet/"+f.Hosts[0].Host).Body.String()
+	if len(body) > 1_000_000 || !strings.Contains(body, "s20000") || !strings.Contains(body, "29,005 more are not shown") {
+		t.Errorf("%d bytes", len(body))
+	}
+	if n := get(t, h, "/fleet").Body.Len(); n > 20_000 {
+		t.Errorf("%d bytes for one host", n)
+	}
+}
+
 func BenchmarkTheFleet(b *testing.B) {
 	h := openFleet(b, fleetOf(time.Now(), 1000), time.Now)
 	for b.Loop() {

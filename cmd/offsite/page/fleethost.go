@@ -10,6 +10,9 @@ import (
 	"offsite/agent/status"
 )
 
+// seriesAtOnce is how many series the page of a host has: somebody who writes to the target may name any number.
+const seriesAtOnce = 1000
+
 // errNoHost is answered to who asks for a host that the fleet does not have.
 var errNoHost = fmt.Errorf("no such host in the fleet: %w", fs.ErrNotExist)
 
@@ -38,14 +41,14 @@ func (p *Page) fleetHostView(ctx context.Context, name string) (view, error) {
 	v := view{host: here.host.Host, version: here.host.Version, fleet: true, query: "?view=fleet&host=" + url.QueryEscape(name)}
 	if l.Fleet == nil {
 		top := fleetTopOf(l)
-		v.title, v.level, v.reading = top.Headline+" · fleet", top.Level, true
+		v.title, v.level, v.reading = top.Headline+" · fleet · "+v.host, top.Level, true
 		v.parts = append([]part{{"verdict", digest(top), "fleet-top", top, nil}}, emptyParts("detail")...)
 		return v, nil
 	}
 	for i := range l.Hosts {
 		if h := &l.Hosts[i]; h.Host == name {
 			one := fleetHostOf(c, l, h)
-			v.title, v.level = one.Headline+": "+levelName(h.Level)+" · fleet", h.Level
+			v.title, v.level = one.Headline+": "+levelName(h.Level)+" · fleet · "+v.host, h.Level
 			v.parts = []part{
 				{"verdict", digest(one.Headline, one.Sub, h.Level, one.Notes), "fleet-host-top", one, nil},
 				{"detail", digest(h, l.At, l.reading), "fleet-host", one, nil},
@@ -64,6 +67,8 @@ type fleetHost struct {
 	Headline, Sub string
 	Notes         []note // of the fleet as a whole
 	Troubles      []trouble
+	Series        []status.FleetSeries
+	More          int // series that are not shown, none of them worse
 }
 
 // Reading says that the fleet is being read again.
@@ -87,8 +92,10 @@ func fleetHostOf(c clock, l fleetLook, h *status.FleetHost) fleetHost {
 		v.Troubles = append(v.Troubles, trouble{Level: status.Warning, Texts: []string{"Its signing key signs for other hosts too: " + shortened(h.Shared) + "."},
 			Remedy: "One of them is a copy of the other, or somebody has its key. Give the copy one of its own: move its `signing.key` away there, and run `offsite init`."})
 	}
-	for i := range h.Series {
-		if s := &h.Series[i]; len(s.Problems) > 0 {
+	v.Series = h.Series[:min(len(h.Series), seriesAtOnce)]
+	v.More = len(h.Series) - len(v.Series)
+	for i := range v.Series {
+		if s := &v.Series[i]; len(s.Problems) > 0 {
 			t := trouble{Series: s.Name, Level: s.Level, Remedy: remedyOf(s)}
 			for _, text := range s.Problems {
 				t.Texts = append(t.Texts, capital(text)+".")
