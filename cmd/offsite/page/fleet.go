@@ -136,7 +136,7 @@ func fleetTopOf(l fleetLook) fleetTop {
 		return fleetTop{Level: status.OK, Idle: true, Headline: "The fleet is being read", Sub: "The target is listed, and the newest manifests of each series are read. It shows here as soon as that is done."}
 	case l.Fleet == nil:
 		return fleetTop{Level: status.Problem, Headline: "The fleet cannot be read", Sub: l.err + ".", Notes: []note{{status.Problem, "Nothing is known of the other hosts.",
-			"Look whether this host’s keys may list and read there: `offsite fleet` says the same on the command line. It is tried again while this page is open."}}}
+			"Look whether the target is there, and this host’s keys may list and read all of it: `offsite fleet` tries that at once. Here it is tried again while somebody looks."}}}
 	}
 	t := fleetTop{Level: l.Level, Notes: notesOf(l)}
 	for _, n := range t.Notes {
@@ -162,11 +162,26 @@ func fleetTopOf(l fleetLook) fleetTop {
 	case t.Level != status.OK:
 		t.Headline, t.Sub = "No trouble is known", plural(all, "host")+", as far as the fleet could be read."
 	case all == 1:
-		t.Headline, t.Sub = "The only host is safe", "Its backups come when they should, and are signed by a key that is trusted here."
+		t.Headline, t.Sub = "The only host is safe", safely(l.Fleet)
 	default:
-		t.Headline, t.Sub = fmt.Sprintf("All %s are safe", plural(all, "host")), "Their backups come when they should, and are signed by keys that are trusted here."
+		t.Headline, t.Sub = fmt.Sprintf("All %s are safe", plural(all, "host")), safely(l.Fleet)
 	}
 	return t
+}
+
+// safely says what it means that all hosts are safe, and of how much it does not mean that.
+func safely(f *status.Fleet) string {
+	text := "Nothing is overdue, and the newest backups are healthy and signed by keys that are trusted here."
+	unknown := 0
+	for i := range f.Hosts {
+		for k := range f.Hosts[i].Series {
+			unknown += one(f.Hosts[i].Series[k].Due.IsZero())
+		}
+	}
+	if unknown > 0 {
+		text += " " + counted(unknown) + " of " + counted(f.Series) + " series have too few backups to say when the next one is due."
+	}
+	return text
 }
 
 // name names the first of these.
@@ -185,7 +200,7 @@ func notesOf(l fleetLook) (all []note) {
 		if l.old {
 			text = "The last try to read the fleet failed: " + l.err + ". What is shown here is older."
 		}
-		all = append(all, note{status.Warning, text, "Look whether this host’s keys may list and read all of it, and whether the target is there: `offsite fleet` tries it at once."})
+		all = append(all, note{status.Warning, text, "Look whether the target is there, and this host’s keys may list and read all of it: `offsite fleet` tries that at once."})
 	}
 	if !l.Whole {
 		all = append(all, note{status.Warning, "Not all of the target could be listed: hosts may be missing here.", ""})

@@ -147,6 +147,7 @@ func said(t testing.TB, h http.Handler, address, id string) string {
 func TestIsTheFleetSafe(t *testing.T) {
 	now := time.Now()
 	fine := fleetOf(now, 3)
+	fine.Hosts[0].Series[0].Due, fine.Hosts[2].Series[4].Due = time.Time{}, time.Time{}
 	bad := fleetOf(now, 1000)
 	warned := fleetOf(now, 3)
 	warned.Hosts[1].Shared = []string{warned.Hosts[0].Host}
@@ -157,7 +158,7 @@ func TestIsTheFleetSafe(t *testing.T) {
 		f    *status.Fleet
 		want []string
 	}{
-		{fine, []string{"All 3 hosts are safe", "signed by keys that are trusted here."}},
+		{fine, []string{"All 3 hosts are safe", "signed by keys that are trusted here. 2 of 15 series have too few backups"}},
 		{fleetOf(now, 1), []string{"The only host is safe"}},
 		{bad, []string{"65 of 1,000 hosts in trouble", "In trouble: db-0044.prod.example.com, ", " and 60 more. 14 more hosts to look at."}},
 		{warned, []string{"1 of 3 hosts to look at", "To look at: shop-eu-0002.prod.example.com."}},
@@ -431,7 +432,7 @@ func TestAReadingThatFails(t *testing.T) {
 		time.Sleep(121 * time.Second)
 		said(t, h, "/fleet", "verdict")
 		synctest.Wait()
-		if got := said(t, h, "/fleet", "verdict"); !strings.HasSuffix(got, "All 5 hosts are safe Their backups come when they should, and are signed by keys that are trusted here.") {
+		if got := said(t, h, "/fleet", "verdict"); !strings.HasSuffix(got, "All 5 hosts are safe Nothing is overdue, and the newest backups are healthy and signed by keys that are trusted here.") {
 			t.Error(got)
 		}
 		before := r.count()

@@ -105,13 +105,13 @@ func (k *fleetKeeper) await(ctx context.Context) fleetLook {
 	}
 }
 
-// due says whether it is time to read; mu is held.
+// due says whether what there is is too old; mu is held.
 func (k *fleetKeeper) due() bool {
 	wait := k.every
 	if n := k.last.failures; n > 0 {
 		wait = min(k.every, fleetRetry<<min(n-1, 10))
 	}
-	return !k.last.reading && !within(k.now(), k.last.tried, wait)
+	return !within(k.now(), k.last.tried, wait)
 }
 
 // whenChanged is closed when there is something else to show. It is nil, which never is, without a fleet.
