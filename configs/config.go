@@ -55,6 +55,8 @@ type Config struct {
 	Alarms Alarms `yaml:"alarms"`
 	// Listen is where the page, its metrics and its JSON are served; nowhere unless set.
 	Listen []Listen `yaml:"listen"`
+	// Fleet, if set, is the view of all hosts that the page has beside that of this one.
+	Fleet *Fleet `yaml:"fleet"`
 	// Memory is the budget for blocks in flight.
 	Memory Size `yaml:"memory"`
 	// BlockSize is the unit of upload; 0: by the size of the dump.

@@ -196,6 +196,26 @@ alarms:
 	}
 }
 
+// Without the key there is no view of the fleet; how often it is read has a default, which zero is not.
+func TestFleet(t *testing.T) {
+	for text, want := range map[string]*configs.Fleet{
+		"":                                   nil,
+		"fleet: {target: nas}":               {Target: "nas", Every: 15 * time.Minute},
+		"fleet: {target: nas, every: 1m}":    {Target: "nas", Every: time.Minute},
+		"fleet: {target: nas, every: 1h30m}": {Target: "nas", Every: 90 * time.Minute},
+	} {
+		c, err := configs.Parse("x.yaml", append(relaxed(t), "\n"+text+"\n"...), configs.Checks{})
+		if err != nil || !reflect.DeepEqual(c.Fleet, want) {
+			t.Errorf("%s: %+v, %v", text, c, err)
+		}
+	}
+	for _, text := range []string{"fleet: {target: nas, every: 0s}", "fleet: {target: nas, every: 59s}", "fleet: {}", "fleet: {target: lan}"} {
+		if _, err := configs.Parse("x.yaml", append(relaxed(t), "\n"+text+"\n"...), configs.Checks{}); err == nil {
+			t.Errorf("%s is taken", text)
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add(string(configs.Example))
 	f.Add("a: [")

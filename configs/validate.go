@@ -61,6 +61,7 @@ func (v *validator) config(c *Config) {
 	v.drills(c)
 	v.alarms(&c.Alarms)
 	v.listens(c)
+	v.fleet(c)
 	v.sizes(c)
 }
 

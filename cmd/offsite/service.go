@@ -62,11 +62,35 @@ func showing(ctx context.Context, c *configs.Config, config string, a *agent.Age
 		config = "" // the commands that the page shows find it
 	}
 	s := shown{a}
-	p, err := page.New(page.Options{Source: s, Zone: a.Zone, Now: time.Now, Config: config, Metrics: metrics.New(s.Status, version, log), Log: log})
+	o := page.Options{Source: s, Zone: a.Zone, Now: time.Now, Config: config, Metrics: metrics.New(s.Status, version, log), Log: log}
+	if c.Fleet != nil {
+		o.Fleet, o.FleetEvery = fleetReader(c), c.Fleet.Every
+	}
+	p, err := page.New(o)
 	if err != nil {
 		return err
 	}
-	return listening(ctx, c.Listen, p.Behind, log)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return p.Run(ctx) })
+	group.Go(func() error { return listening(ctx, c.Listen, p.Behind, log) })
+	return group.Wait()
+}
+
+// fleetReader reads what the page's view of the fleet shows. It has a handle of the target to itself, and only while it reads: nothing is
+// held there while nobody looks, and keys that were changed count with the next reading. Nothing is written.
+func fleetReader(c *configs.Config) func(context.Context) (*status.Fleet, error) {
+	return func(ctx context.Context) (f *status.Fleet, err error) {
+		keys, err := verifiers(c)
+		if err != nil {
+			return nil, err
+		}
+		targets, err := openTargets(c, c.Fleet.Target)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, closeTargets(targets)) }()
+		return readFleet(ctx, &opened{targets: targets, keys: keys}, "")
+	}
 }
 
 // notifying tells systemd that the agent is ready, and keeps its status line, which `systemctl status` shows. Without systemd nobody hears it.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"image/color"
 	"image/png"
@@ -327,10 +328,14 @@ func TestEverybodyCanUseIt(t *testing.T) {
 	now := time.Now()
 	_, hash := page.NewToken()
 	troubled := open(t, realistic(now, 5).troubled(now), time.Now)
+	many := fleetOf(now, 120)
+	fleet := withFleet(t, realistic(now, 5), &reading{fleet: many, err: errors.New("access denied")}, time.Now, page.Access{Unix: true}, quiet())
+	unread := withFleet(t, empty(now), &reading{err: errors.New("nas: list: access denied")}, time.Now, page.Access{Unix: true}, quiet())
 	for _, c := range []struct {
 		handler http.Handler
 		address string
-	}{{troubled, "/"}, {troubled, "/series/mysql/wordpress"}, {troubled, "/series/none"}, {open(t, empty(now), time.Now), "/"}, {behind(t, empty(now), time.Now, page.Access{TokenHash: hash}, quiet()), "/"}} {
+	}{{troubled, "/"}, {troubled, "/series/mysql/wordpress"}, {troubled, "/series/none"}, {fleet, "/"}, {fleet, "/fleet"}, {fleet, "/fleet?q=web&level=warning"}, {fleet, "/fleet/" + many.Hosts[0].Host}, {unread, "/fleet"},
+		{open(t, empty(now), time.Now), "/"}, {behind(t, empty(now), time.Now, page.Access{TokenHash: hash}, quiet()), "/"}} {
 		l := inBrowser(t, c.handler, c.address)
 		for _, width := range []int64{360, 1280} {
 			for _, scheme := range []string{"light", "dark"} {
@@ -404,38 +409,44 @@ func TestCopiesACommand(t *testing.T) {
 // Every page at three widths in both themes: to be looked at by a person, and nothing may stick out to the side.
 func TestScreenshots(t *testing.T) {
 	now := time.Now()
-	worlds := map[string]*fake{"usual": realistic(now, 5), "troubled": realistic(now, 5).troubled(now), "many": realistic(now, 50).troubled(now), "fresh": empty(now), "login": empty(now)}
 	ctx, dir := chromium(t), artefacts(t)
+	worlds := map[string]*fake{"usual": realistic(now, 5), "troubled": realistic(now, 5).troubled(now), "many": realistic(now, 50).troubled(now), "fresh": empty(now), "login": empty(now)}
 	_, hash := page.NewToken()
 	for name, f := range worlds {
 		access := page.Access{Unix: true}
 		if name == "login" {
 			access.TokenHash = hash
 		}
-		server := httptest.NewServer(behind(t, f, time.Now, access, quiet()))
-		t.Cleanup(server.Close)
 		addresses := map[string]string{name: "/"}
 		if name == "troubled" {
 			addresses["series"], addresses["lost"] = "/series/pg/shop", "/series/nothing"
 		}
-		for shot, address := range addresses {
-			for _, width := range []int64{360, 800, 1440} {
-				for _, scheme := range []string{"light", "dark"} {
-					theme(t, ctx, scheme)
-					if err := chromedp.Do(ctx, chromedp.EmulateViewport(width, 900), chromedp.Navigate(server.URL+address)); err != nil {
-						t.Fatal(err)
-					}
-					wide, err := chromedp.Run(ctx, chromedp.Evaluate[int64]("document.documentElement.scrollWidth"))
-					if err != nil || wide > width {
-						t.Errorf("%s at %d is %d wide: %v", shot, width, wide, err)
-					}
-					png, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
-					if err != nil {
-						t.Fatal(err)
-					}
-					if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%s-%d-%s.png", shot, width, scheme)), png, 0o644); err != nil {
-						t.Fatal(err)
-					}
+		shoot(t, ctx, dir, behind(t, f, time.Now, access, quiet()), addresses)
+	}
+}
+
+// shoot takes pictures of addresses, by the names of the pictures.
+func shoot(t *testing.T, ctx context.Context, dir string, handler http.Handler, addresses map[string]string) {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	for shot, address := range addresses {
+		for _, width := range []int64{360, 800, 1440} {
+			for _, scheme := range []string{"light", "dark"} {
+				theme(t, ctx, scheme)
+				if err := chromedp.Do(ctx, chromedp.EmulateViewport(width, 900), chromedp.Navigate(server.URL+address)); err != nil {
+					t.Fatal(err)
+				}
+				wide, err := chromedp.Run(ctx, chromedp.Evaluate[int64]("document.documentElement.scrollWidth"))
+				if err != nil || wide > width {
+					t.Errorf("%s at %d is %d wide: %v", shot, width, wide, err)
+				}
+				png, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%s-%d-%s.png", shot, width, scheme)), png, 0o644); err != nil {
+					t.Fatal(err)
 				}
 			}
 		}

@@ -52,7 +52,7 @@ func (s *stream) run(r *http.Request) error {
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
 	for {
-		changed := s.page.Source.Changed()
+		changed, fleet := s.page.Source.Changed(), s.page.fleet.whenChanged()
 		if err := s.tell(ctx, r); err != nil {
 			return err
 		}
@@ -61,6 +61,7 @@ func (s *stream) run(r *http.Request) error {
 		}
 		select {
 		case <-changed:
+		case <-fleet:
 		case <-beat.C:
 		case <-life.C:
 			return nil

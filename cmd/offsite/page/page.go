@@ -38,7 +38,7 @@ type Source interface {
 	Changed() <-chan struct{}
 }
 
-// Options are what the page needs. All but Config and Metrics must be set.
+// Options are what the page needs. All but Config, Metrics and Fleet must be set.
 type Options struct {
 	Source Source
 	// Zone is that of the times it shows.
@@ -48,13 +48,19 @@ type Options struct {
 	Config string
 	// Metrics, if set, answers /metrics, to the same people.
 	Metrics http.Handler
-	Log     *slog.Logger
+	// Fleet, if set, reads what a target holds of all hosts, for the view of the fleet. It is called by Run alone, once at a time and only
+	// while somebody looks. What it gives counts beside an error, as far as it goes; the error is shown, so it must not have secrets in it.
+	Fleet func(ctx context.Context) (*status.Fleet, error)
+	// FleetEvery is for how long a reading holds; 0: 15 minutes.
+	FleetEvery time.Duration
+	Log        *slog.Logger
 }
 
 // Page is the page of a host.
 type Page struct {
 	Options
 	keeper  *keeper
+	fleet   *fleetKeeper // nil: there is no view of a fleet
 	assets  assets
 	tmpl    *template.Template
 	streams atomic.Int64
@@ -66,7 +72,7 @@ var assetFiles embed.FS
 //go:embed templates
 var templateFiles embed.FS
 
-// New makes the page. It starts nothing.
+// New makes the page. It starts nothing; Run does what it does in the background.
 func New(o Options) (*Page, error) {
 	assets, err := loadAssets()
 	if err != nil {
@@ -76,7 +82,7 @@ func New(o Options) (*Page, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Page{Options: o, keeper: newKeeper(o.Source, o.Now, o.Log), assets: assets, tmpl: tmpl}, nil
+	return &Page{Options: o, keeper: newKeeper(o.Source, o.Now, o.Log), fleet: newFleetKeeper(o), assets: assets, tmpl: tmpl}, nil
 }
 
 // Behind is the page as one listener serves it, to those whom access lets in. Sessions and failed tries are the listener's own.
@@ -92,6 +98,11 @@ func (p *Page) Behind(access Access) (http.Handler, error) {
 	mux.Handle("GET /parts", packed(p.serveParts))
 	mux.Handle("GET /events", d.known(http.HandlerFunc(p.serveEvents)))
 	mux.Handle("GET /status.json", packed(p.serveJSON))
+	if p.fleet != nil {
+		mux.Handle("GET /fleet", packed(p.serveFleet))
+		mux.Handle("GET /fleet/{name...}", packed(p.serveFleetHost))
+		mux.Handle("GET /fleet.json", packed(p.serveFleetJSON))
+	}
 	if p.Metrics != nil {
 		mux.Handle("GET /metrics", d.known(p.Metrics))
 	}
@@ -115,11 +126,7 @@ func (p *Page) serveHost(w http.ResponseWriter, r *http.Request) {
 }
 
 func (p *Page) serveSeries(w http.ResponseWriter, r *http.Request) {
-	name := r.PathValue("name")
-	if name == "" && r.URL.Query().Has("name") {
-		name = r.URL.Query().Get("name")
-	}
-	v, err := p.seriesView(r.Context(), name)
+	v, err := p.seriesView(r.Context(), nameOf(r))
 	if err != nil {
 		p.failed(w, r, err)
 		return
@@ -137,7 +144,7 @@ func (p *Page) serveView(w http.ResponseWriter, r *http.Request, v view) {
 		}
 	}
 	p.serveTemplate(w, http.StatusOK, "layout", layout{
-		Title: v.title, Level: v.level, Host: v.host, Home: v.home, Query: v.query, Assets: p.assets.version, LoggedIn: isSession(r.Context()),
+		Title: v.title, Level: v.level, Host: v.host, Home: v.home, Fleet: p.fleet != nil, InFleet: v.fleet, Refresh: v.refresh(), Query: v.query, Assets: p.assets.version, LoggedIn: isSession(r.Context()),
 		Kinds: kindTexts(), Version: strings.TrimPrefix(v.version, "offsite "), At: exact(p.Now().In(p.Zone)), Body: template.HTML(body.String()), // escaped by the templates of the parts
 	})
 }
@@ -147,7 +154,8 @@ type layout struct {
 	Title, Host, Version, Query, Assets, At string
 	Kinds                                   string // JSON: what is said of a day of each kind
 	Level                                   status.Level
-	Home, LoggedIn                          bool
+	Home, LoggedIn, Fleet, InFleet          bool
+	Refresh                                 int // seconds after which it is loaded again where there is no script
 	Body                                    template.HTML
 }
 
@@ -193,6 +201,8 @@ func (p *Page) serveJSON(w http.ResponseWriter, r *http.Request) {
 func (p *Page) failed(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case r.Context().Err() != nil: // nobody reads the answer
+	case errors.Is(err, errNoHost):
+		p.sorry(w, http.StatusNotFound, "There is no host of this name in the fleet.")
 	case errors.Is(err, fs.ErrNotExist):
 		p.sorry(w, http.StatusNotFound, "There is no series of this name.")
 	default:
@@ -205,16 +215,29 @@ func (p *Page) sorry(w http.ResponseWriter, code int, text string) {
 	p.serveTemplate(w, code, "sorry", map[string]any{"Title": http.StatusText(code), "Text": text})
 }
 
-// seriesURL is the address of a series. A name with segments that a browser or a proxy would tidy away goes into the query.
-func seriesURL(name string) string {
+// seriesURL is the address of a series.
+func seriesURL(name string) string { return nameURL("/series/", name) }
+
+// nameURL is the address of what is called name below base. A name with segments that a browser or a proxy would tidy away goes into the
+// query.
+func nameURL(base, name string) string {
 	segments := strings.Split(name, "/")
 	for i, s := range segments {
 		if s == "" || s == "." || s == ".." {
-			return "/series/?name=" + url.QueryEscape(name)
+			return base + "?name=" + url.QueryEscape(name)
 		}
 		segments[i] = url.PathEscape(s)
 	}
-	return "/series/" + strings.Join(segments, "/")
+	return base + strings.Join(segments, "/")
+}
+
+// nameOf is the name that an address of nameURL is about.
+func nameOf(r *http.Request) string {
+	name := r.PathValue("name")
+	if name == "" && r.URL.Query().Has("name") {
+		name = r.URL.Query().Get("name")
+	}
+	return name
 }
 
 // assets are the files that every page needs, under names that change with what is in them.

@@ -17,9 +17,22 @@ import (
 type view struct {
 	title, host, version string
 	level                status.Level
-	home                 bool
+	home                 bool   // it is the first page
+	fleet, reading       bool   // it is of the fleet, which was never read yet
 	query                string // with which events and parts are asked for this view
 	parts                []part
+}
+
+// refresh is after how many seconds the page is loaded again where there is no script: the fleet is read seldom, and its page has a form
+// that somebody may be filling in.
+func (v view) refresh() int {
+	switch {
+	case v.reading:
+		return 5
+	case v.fleet:
+		return 300
+	}
+	return 30
 }
 
 // part is a piece of a page that is fetched again when its version has changed. Its version tells all that it shows, but how long ago
@@ -77,6 +90,12 @@ func (p *Page) asked(ctx context.Context, r *http.Request) (view, error) {
 	q := r.URL.Query()
 	if q.Has("series") {
 		return p.seriesView(ctx, q.Get("series"))
+	}
+	if p.fleet != nil && q.Get("view") == "fleet" {
+		if q.Has("host") {
+			return p.fleetHostView(ctx, q.Get("host"))
+		}
+		return p.fleetView(ctx, newFilter(q))
 	}
 	l, err := p.keeper.host(ctx)
 	if err != nil {

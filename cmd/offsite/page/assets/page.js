@@ -87,7 +87,8 @@ function title(root) {
 }
 
 // Stream: while somebody looks. A tab in the background would take one of the few connections that a browser has for each server; it
-// asks for the verdict now and then, which its title shows.
+// asks for the verdict now and then, which its title shows. Not that of the fleet: a target with many hosts is read for nobody but those
+// who look.
 
 let events;
 
@@ -185,7 +186,7 @@ if (live) {
 }
 setInterval(() => tick(document), 20000);
 setInterval(() => {
-  if (!document.hidden || !live) return;
+  if (!document.hidden || !live || query.startsWith("?view=fleet")) return;
   wanted.add("verdict");
   fetchParts();
 }, 60000);
