@@ -8,10 +8,10 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -86,20 +86,13 @@ func (c *client) command(ctx context.Context, program string, args ...string) *e
 	return cmd
 }
 
-// group makes a program end with all that it has started.
-func group(cmd *exec.Cmd) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = killed
-}
-
 // query runs SQL in a database and gives what it prints.
 func (c *client) query(ctx context.Context, database, sql string) (string, error) {
 	cmd := c.command(ctx, "psql", "-X", "-A", "-t", "-q", "-w", "-v", "ON_ERROR_STOP=1", "-d", database)
 	var out bytes.Buffer
 	var said tail
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(sql), &out, &said
-	if err := cmd.Run(); err != nil {
+	if err := run(cmd); err != nil {
 		return "", said.failure("psql", err, ctx.Err())
 	}
 	return strings.TrimRight(out.String(), "\r\n"), nil
@@ -139,10 +132,21 @@ func (t *tail) failure(program string, err, ended error) error {
 	lines := strings.Split(strings.TrimSpace(t.String()), "\n")
 	words := strings.Join(lines[max(0, len(lines)-last):], "; ")
 	if errors.Is(err, exec.ErrNotFound) {
-		return fmt.Errorf("%s is not installed here: %w", program, err)
+		return setup(fmt.Errorf("%s is not installed here: %w", program, err))
 	}
+	said := fmt.Errorf("%s: %s", program, words)
 	if words == "" {
-		return fmt.Errorf("%s: %w", program, err)
+		said = fmt.Errorf("%s: %w", program, err)
 	}
-	return fmt.Errorf("%s: %s", program, words)
+	var exit *exec.ExitError
+	if program == "psql" && errors.As(err, &exit) && exit.ExitCode() == connectionLost || noContainer.MatchString(words) {
+		return setup(said)
+	}
+	return said
 }
+
+// connectionLost is psql's exit status for a server that cannot be reached, or no longer.
+const connectionLost = 2
+
+// noContainer is what Docker says.
+var noContainer = regexp.MustCompile(`No such container|is not running|Cannot connect to the Docker daemon`)

@@ -23,14 +23,12 @@ type Command struct {
 // Run gives the dump to the program's standard input, and what is known of it in its environment: OFFSITE_SERIES, OFFSITE_NAME,
 // OFFSITE_OBJECT, OFFSITE_KIND, OFFSITE_TAKEN (RFC 3339) and OFFSITE_SIZE (bytes). Exit status 0 is success, whether it has read all or
 // not; but then the rest is read here, since a backup that cannot be read to its end is none. What it prints is kept, and it
-// is killed with all that it started when its time is over.
+// is killed with all that it started when its time is over; what it has left running when it ends is killed, too.
 func (c *Command) Run(ctx context.Context, d Dump, r io.Reader) Result {
 	result := Result{Began: c.Now().UTC()}
 	err := c.run(ctx, d, r, &result)
 	result.Took = c.Now().Sub(result.Began)
-	if err != nil {
-		result.Reason = err.Error()
-	}
+	result.fail(err)
 	return result
 }
 
@@ -49,7 +47,7 @@ func (c *Command) run(ctx context.Context, d Dump, r io.Reader, result *Result) 
 		"OFFSITE_TAKEN="+d.Taken.UTC().Format(time.RFC3339), "OFFSITE_SIZE="+strconv.FormatInt(d.Size, 10))
 	var said tail
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = src, &said, &said
-	err := cmd.Run()
+	err := run(cmd)
 	result.Output = said.String()
 	switch {
 	case ctx.Err() != nil:
