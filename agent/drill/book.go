@@ -33,7 +33,7 @@ type Book struct {
 	path string
 	lock *os.File
 	all  map[string][]Record
-	// Swept are the directories with unpacked dumps that killed drills had left: they are gone.
+	// Swept says what killed drills had left, which is gone: processes, and directories with unpacked dumps.
 	Swept []string
 }
 
@@ -55,7 +55,7 @@ func OpenBook(state string) (*Book, error) {
 	}
 	b := &Book{path: filepath.Join(state, bookFile), lock: lock}
 	if b.all, err = ReadBook(state); err == nil {
-		b.Swept, err = sweepUnpacked(state)
+		b.Swept, err = sweepState(state)
 	}
 	if err != nil {
 		lock.Close()

@@ -20,6 +20,7 @@ import (
 type client struct {
 	env       []string // libpq's variables
 	container string
+	mark      []string // for the environment, too
 }
 
 // variables are those of libpq for the parameters that a DSN may have (PostgreSQL manual, "Environment Variables").
@@ -81,7 +82,7 @@ func (c *client) command(ctx context.Context, program string, args ...string) *e
 		program, args = "docker", append(append(inside, c.container, program), args...)
 	}
 	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "PG") }), c.env...)
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "PG") }), append(c.env, c.mark...)...)
 	group(cmd)
 	return cmd
 }
@@ -92,7 +93,7 @@ func (c *client) query(ctx context.Context, database, sql string) (string, error
 	var out bytes.Buffer
 	var said tail
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(sql), &out, &said
-	if err := run(cmd); err != nil {
+	if err := run(cmd, ""); err != nil {
 		return "", said.failure("psql", err, ctx.Err())
 	}
 	return strings.TrimRight(out.String(), "\r\n"), nil

@@ -5,7 +5,6 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -213,25 +212,12 @@ func TestADrillWarnsOfASuperuser(t *testing.T) {
 	}
 }
 
-// child is a drill in a process of its own, which waits in the middle until it is killed.
-func child() {
-	p := &drill.Postgres{DSN: os.Getenv("OFFSITE_DRILL_CHILD"), Owner: os.Getenv("OFFSITE_DRILL_OWNER"), State: os.Getenv("OFFSITE_DRILL_STATE"), Now: time.Now}
-	r := p.Run(context.Background(), drill.Dump{Kind: dump.PostgresPlain}, io.MultiReader(strings.NewReader("CREATE TABLE a (b int);\nSELECT pg_sleep(1000);\n")))
-	fmt.Println(r.Reason)
-}
-
 // What a killed drill left is dropped by the next of its owner; what another owner is using, and what has no mark, is not.
 func TestAKilledDrill(t *testing.T) {
 	s := newServer(t)
 	before := s.databases()
 	start := func(owner, state string) *exec.Cmd {
-		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), "OFFSITE_DRILL_CHILD=postgres://drill@/postgres?host="+s.Socket, "OFFSITE_DRILL_OWNER="+owner, "OFFSITE_DRILL_STATE="+state)
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		return cmd
+		return startChild(t, "postgres://drill@/postgres?host="+s.Socket, owner, state, "")
 	}
 	waitFor := func(sql, want string) {
 		t.Helper()

@@ -73,7 +73,7 @@ func (a *attempt) scratchRole(ctx context.Context) error {
 	env = append(env, "PGUSER="+name, "PGPASSWORD="+password)
 	var failed []error
 	for _, host := range []string{"", "127.0.0.1"} { // a socket often lets in by the name of the system's user alone
-		c := &client{slices.Clone(env), a.container}
+		c := &client{slices.Clone(env), a.container, a.mark}
 		if host != "" {
 			c.env = append(slices.DeleteFunc(c.env, func(v string) bool { return strings.HasPrefix(v, "PGHOST") }), "PGHOST="+host)
 		}

@@ -91,8 +91,11 @@ func room(dir string, size int64) error {
 // unpackedName is what MkdirTemp makes of the name of tar.
 var unpackedName = regexp.MustCompile(`^drill-[0-9]+$`)
 
-// sweepUnpacked removes the directories of drills that were killed: no other is under way.
-func sweepUnpacked(state string) (swept []string, err error) {
+// sweepState ends the processes of drills that were killed, and removes their directories: no other drill is under way.
+func sweepState(state string) (swept []string, err error) {
+	if n := killMarked(state); n > 0 {
+		swept = append(swept, fmt.Sprintf("processes (%d)", n))
+	}
 	entries, err := os.ReadDir(state)
 	if err != nil {
 		return nil, err

@@ -52,7 +52,7 @@ func (a *attempt) text(ctx context.Context, r *bufio.Reader) error {
 		cancel()
 	}
 	in.Close()
-	err = wait(cmd)
+	err = wait(cmd, "")
 	switch {
 	case filterErr != nil && !errors.Is(filterErr, syscall.EPIPE):
 		return filterErr
@@ -172,7 +172,7 @@ func (p *producer) wait() {
 		return
 	}
 	p.end = io.EOF
-	err := wait(p.cmd)
+	err := wait(p.cmd, "")
 	switch {
 	case p.in != nil && p.in.err != nil:
 		p.end = p.in.err
