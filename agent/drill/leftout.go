@@ -47,12 +47,11 @@ var (
 )
 
 var (
-	routine   = regexp.MustCompile(`(?is)^create (?:or replace )?(?:function|procedure)\b`)
-	copyData  = regexp.MustCompile(`(?is)^copy .* from stdin\b`)
-	copyOther = regexp.MustCompile(`(?is)^copy .* (?:from|to) ?(?:program\b|''|\$\$|(?:e|u&)'')`)
-	// harmless is what pg_dump writes before the extensions.
-	harmless   = regexp.MustCompile(`(?is)^(?:set [a-z_]+ = [^;]*;|select pg_catalog\.set_config ?\('', '', (?:true|false)\) ?;|create schema (?:"(?:[^"]|"")+"|\w+) ?;|comment on schema .*;)$`)
+	routine    = regexp.MustCompile(`(?is)^create (?:or replace )?(?:function|procedure)\b`)
+	copyData   = regexp.MustCompile(`(?is)^copy .* from stdin\b`)
+	copyOther  = regexp.MustCompile(`(?is)^copy .* (?:from|to) ?(?:program\b|''|\$\$|(?:e|u&)'')`)
 	extension  = regexp.MustCompile(`(?is)^create extension (?:if not exists )?("(?:[^"]|"")+"|\w+)`)
+	schema     = regexp.MustCompile(`(?is)^create schema (?:if not exists )?("(?:[^"]|"")+"|\w+) ?;`)
 	database   = regexp.MustCompile(`(?is)^create database ("(?:[^"]|"")+"|[^ ;"]+)`)
 	conforming = regexp.MustCompile(`(?is)^set (?:session |local )?standard_conforming_strings(?: ?= ?| to )(?:''|\w+) ?;`)
 )
@@ -65,7 +64,10 @@ func (f *filter) leaveOut() (bool, error) {
 	if m := extension.FindSubmatch(f.head); m != nil {
 		return f.leaveOutExtension(unquoted(string(m[1])))
 	}
-	early := harmless.Match(f.head)
+	if m := schema.FindSubmatch(f.head); m != nil && f.schemas[unquoted(string(m[1]))] {
+		f.created = true
+		return true, nil
+	}
 	if m := database.FindSubmatch(f.head); m != nil && f.locale != nil {
 		f.locale(unquoted(string(m[1])), string(f.raw))
 	}
@@ -80,7 +82,6 @@ func (f *filter) leaveOut() (bool, error) {
 	case conforming.Match(f.head):
 		f.backslashes = strings.Contains(strings.ToLower(string(f.raw)), "off") // as psql will read what follows
 	}
-	f.touched = f.touched || !early
 	f.created = f.created || creating.Match(f.head)
 	return false, nil
 }
@@ -90,7 +91,7 @@ func (f *filter) leaveOutExtension(name string) (bool, error) {
 	if f.extension == nil {
 		return false, nil
 	}
-	pass, err := f.extension(name, !f.touched)
+	pass, err := f.extension(name)
 	return !pass, err
 }
 

@@ -53,7 +53,9 @@ type attempt struct {
 	scratch map[string]string // scratch databases by the names of the dump's; "" is the first
 	locale  map[string]string // of the dump's databases, as far as it was said
 	made    []string
-	left    map[string]int // what was left out, and how often
+	left    map[string]int  // what was left out, and how often
+	ready   map[string]bool // extensions that are there already
+	schemas map[string]bool // and the schemas that were made for them
 }
 
 // Run restores the dump that r gives, asks the checks, and drops what it has made, whatever comes. ctx ends it early.
@@ -64,7 +66,7 @@ func (p *Postgres) Run(ctx context.Context, d Dump, r io.Reader) Result {
 		result.fail(setup(fmt.Errorf("the DSN %w", err)))
 		return result
 	}
-	a := &attempt{Postgres: p, client: &client{env, p.Container, markOf(p.State)}, dump: d, result: &result, scratch: map[string]string{}, locale: map[string]string{}, left: map[string]int{}}
+	a := &attempt{Postgres: p, client: &client{env, p.Container, markOf(p.State)}, dump: d, result: &result, scratch: map[string]string{}, locale: map[string]string{}, left: map[string]int{}, ready: map[string]bool{}, schemas: map[string]bool{}}
 	limited, cancel := context.WithTimeout(ctx, p.limit())
 	defer cancel()
 	err = a.run(limited, r)

@@ -21,9 +21,10 @@ type filter struct {
 	out io.Writer
 	// database gives the scratch database for one that the dump names; psql is connected to it.
 	database func(name string) (string, error)
-	// extension says whether the statement that creates an extension is to pass; nil: it is. early: nothing of the dump has been run
-	// in this database that could stand in the way of an extension's own script.
-	extension func(name string, early bool) (bool, error)
+	// extension says whether the statement that creates an extension is to pass; nil: it is.
+	extension func(name string) (bool, error)
+	// schemas are there already.
+	schemas map[string]bool
 	// locale is told the statement that makes a database. May be nil.
 	locale func(name, statement string)
 	// key, if set, makes psql itself refuse its commands (\restrict, of psql 17.6 and others since August 2025): whoever finds a
@@ -41,7 +42,6 @@ type filter struct {
 	swallow bool // what is left of the line after such a statement is, too
 	copying bool // the data of COPY follows
 	created bool // something was created: what was dropped before is that of another database (pg_dump --clean)
-	touched bool // more than schemas and extensions was made
 	lines   int
 }
 
@@ -201,7 +201,7 @@ func (f *filter) command(line string) error {
 			return err
 		}
 	}
-	f.created, f.touched, f.backslashes = false, false, false
+	f.created, f.backslashes = false, false
 	if _, err = fmt.Fprintf(f.out, "\\connect %s\n", scratch); err != nil {
 		return err
 	}

@@ -16,17 +16,21 @@ import (
 	"offsite/agent/dump"
 )
 
-// headSize is how much of a dump is looked at for the locale of its database.
-const headSize = 64 << 10
+// headSize is how much of a dump is looked at for the locale of its database and its extensions.
+const headSize = 1 << 20
 
 // text restores what psql reads.
 func (a *attempt) text(ctx context.Context, r *bufio.Reader) error {
+	var head []byte
 	if a.dump.Kind != dump.PostgresCluster {
-		head, _ := r.Peek(headSize) // its error comes again
+		head, _ = r.Peek(headSize) // its error comes again
 		a.locale[""] = localeIn(head)
 	}
 	first, err := a.database(ctx, "")
 	if err != nil {
+		return err
+	}
+	if err := a.prepare(ctx, first, head); err != nil {
 		return err
 	}
 	key, err := a.restrictKey(ctx)
@@ -72,7 +76,8 @@ func (a *attempt) feed(ctx context.Context, r *bufio.Reader, psql io.Writer, key
 		now = there
 		return there, err
 	}
-	f.extension = func(name string, early bool) (bool, error) { return a.extension(ctx, now, name, early) }
+	f.extension = func(name string) (bool, error) { return a.extension(ctx, now, name) }
+	f.schemas = a.schemas
 	f.locale = func(name, statement string) { a.locale[name] = localeOf(statement) }
 	if err := f.run(); err != nil {
 		return err
