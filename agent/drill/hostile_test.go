@@ -99,3 +99,18 @@ CREATE ROLE copier LOGIN CREATEDB REPLICATION; CREATE ROLE tuner LOGIN CREATEDB;
 		})
 	}
 }
+
+// A role may change its own settings: a dump that does is found out, and they are set back.
+func TestADumpThatSetsItsRole(t *testing.T) {
+	s := newServer(t)
+	s.sql("postgres", `ALTER ROLE drill SET search_path = "$user", public, "odd, one"; ALTER ROLE drill SET work_mem = '5MB'; ALTER ROLE drill IN DATABASE shop SET application_name = 'it''s'`)
+	text := `CREATE TABLE a (b int); DO $$ BEGIN ALTER ROLE CURRENT_USER RESET ALL; ALTER ROLE CURRENT_USER SET work_mem = '64kB'; ALTER ROLE CURRENT_USER SET default_transaction_read_only = on;
+ALTER ROLE CURRENT_USER IN DATABASE shop RESET ALL; ALTER ROLE CURRENT_USER IN DATABASE postgres SET search_path = nowhere; END $$;
+`
+	s.unchanged(t, func() {
+		r := s.as(t, "drill").Run(t.Context(), drill.Dump{Kind: dump.PostgresPlain}, strings.NewReader(text))
+		if r.Passed() || !strings.Contains(r.Reason, "changed the settings of the role") {
+			t.Errorf("%+v", r)
+		}
+	})
+}

@@ -11,12 +11,12 @@ import (
 
 // shared is what all databases of a server have in common: a drill must leave every row as it was.
 func (s *server) shared() string {
-	var all []string
+	var sql strings.Builder
 	for _, table := range []string{"pg_database", "pg_authid", "pg_roles", "pg_auth_members", "pg_db_role_setting", "pg_shdescription", "pg_tablespace",
 		"pg_subscription", "pg_parameter_acl", "pg_shseclabel", "pg_replication_slots", "pg_shdepend", "pg_replication_origin"} {
-		all = append(all, table+"\n"+s.sql("postgres", "SELECT to_jsonb(t) - 'datfrozenxid' - 'datminmxid' FROM "+table+" t ORDER BY 1"))
+		sql.WriteString("SELECT '" + table + "', to_jsonb(t) - 'datfrozenxid' - 'datminmxid' FROM " + table + " t ORDER BY 2;\n")
 	}
-	return strings.Join(append(all, s.sql("postgres", "SELECT pg_read_file('postgresql.auto.conf')")), "\n")
+	return s.sql("postgres", sql.String()+"SELECT pg_read_file('postgresql.auto.conf')")
 }
 
 // unchanged runs something, and says what it has changed in the server.

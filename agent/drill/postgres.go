@@ -47,6 +47,7 @@ type attempt struct {
 	*client         // by the role of the DSN
 	inside  *client // by the role that restores
 	role    string  // a scratch role, if one was made
+	before  *string // the settings of the role of the DSN, if that restores
 	super   bool    // the role of the DSN is a superuser
 	dump    Dump
 	result  *Result
@@ -79,7 +80,7 @@ func (p *Postgres) Run(ctx context.Context, d Dump, r io.Reader) Result {
 			err = fmt.Errorf("%w (left out was: %s; what needs them fails)", err, lacks)
 		}
 	}
-	err = errors.Join(err, a.dropAll(ctx))
+	err = errors.Join(err, a.mendSettings(ctx), a.dropAll(ctx))
 	result.Took = p.Now().Sub(result.Began)
 	result.fail(err)
 	return result

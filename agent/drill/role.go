@@ -36,7 +36,9 @@ func (a *attempt) harness(ctx context.Context) error {
 		return err
 	case has == "":
 		a.inside = a.client
-		return nil
+		before, err := a.query(ctx, a.maintenance(a.client), settings)
+		a.before = &before
+		return err
 	case has == "superuser" || has == "createrole":
 		a.super = has == "superuser"
 		what := map[string]string{"superuser": "is a superuser", "createrole": "may create roles"}[has]
@@ -97,7 +99,40 @@ func (a *attempt) grant(ctx context.Context, database string) error {
 	return err
 }
 
-// dropRole drops a scratch role, once its name and mark are seen again, or it was made here.
+// settings are what ALTER ROLE has set for the role, which every role may do for itself.
+const settings = `SET statement_timeout = 0; SET search_path = pg_catalog;
+SELECT coalesce(json_agg(json_build_array(coalesce(datname, ''), setconfig) ORDER BY datname NULLS FIRST), '[]') FROM pg_db_role_setting LEFT JOIN pg_database d ON d.oid = setdatabase
+WHERE setrole = (SELECT oid FROM pg_roles WHERE rolname = current_user) AND coalesce(datname, '') !~ '^offsite_drill_[0-9a-f]{16}$';`
+
+// resettle makes the settings again what they were. Those that are lists are held as they are written.
+const resettle = `SET statement_timeout = 0; SET search_path = pg_catalog; SET default_transaction_read_only = off;
+DO $resettle$ DECLARE d text; s text; c json; BEGIN
+FOR d IN SELECT coalesce(datname, '') FROM pg_db_role_setting LEFT JOIN pg_database d ON d.oid = setdatabase WHERE setrole = (SELECT oid FROM pg_roles WHERE rolname = current_user) LOOP
+  EXECUTE 'ALTER ROLE CURRENT_USER ' || CASE WHEN d <> '' THEN format('IN DATABASE %%I ', d) ELSE '' END || 'RESET ALL';
+END LOOP;
+FOR c IN SELECT json_array_elements(%s) LOOP
+  FOR s IN SELECT json_array_elements_text(c -> 1) LOOP
+    EXECUTE 'ALTER ROLE CURRENT_USER ' || CASE WHEN c ->> 0 <> '' THEN format('IN DATABASE %%I ', c ->> 0) ELSE '' END || format('SET %%I TO ', split_part(s, '=', 1))
+      || CASE WHEN split_part(s, '=', 1) IN ('search_path', 'temp_tablespaces', 'local_preload_libraries', 'session_preload_libraries') THEN substr(s, strpos(s, '=') + 1) ELSE quote_literal(substr(s, strpos(s, '=') + 1)) END;
+  END LOOP;
+END LOOP; END $resettle$;`
+
+// mendSettings undoes what a dump has set for the role that restored it, if that was the one of the DSN.
+func (a *attempt) mendSettings(ctx context.Context) error {
+	if a.before == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	after, err := a.query(ctx, a.maintenance(a.client), settings)
+	if err != nil || after == *a.before {
+		return err
+	}
+	_, err = a.query(ctx, a.maintenance(a.client), fmt.Sprintf(resettle, literal(*a.before)))
+	return errors.Join(errors.New("the dump has changed the settings of the role that restored it (ALTER ROLE ... SET), which no dump of one database does: they were set back"), err)
+}
+
+// dropRole drops a scratch role. The caller has seen that it is one.
 func (p *Postgres) dropRole(ctx context.Context, c *client, name string) error {
 	if _, err := c.query(ctx, p.maintenance(c), "DROP ROLE IF EXISTS "+name+";"); err != nil {
 		return fmt.Errorf("cannot drop the scratch role %s: %w", name, err)
