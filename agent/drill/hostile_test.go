@@ -114,3 +114,22 @@ ALTER ROLE CURRENT_USER IN DATABASE shop RESET ALL; ALTER ROLE CURRENT_USER IN D
 		}
 	})
 }
+
+// The scratch role of a superuser's drill logs in by its password; where it is not let in, nothing of the dump is run.
+func TestTheScratchRoleLogsIn(t *testing.T) {
+	s := newServer(t)
+	text := s.Run(t, nil, "pg_dump", "shop")
+	hba := s.sql("postgres", "SHOW hba_file")
+	for method, want := range map[string]string{"scram-sha-256": "", "md5": "", "password": "", "reject": "a scratch role without rights is not let in"} {
+		if err := os.WriteFile(hba, []byte("local all postgres trust\nlocal all all "+method+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s.sql("postgres", "SELECT pg_reload_conf(), pg_sleep(0.3)")
+		s.unchanged(t, func() {
+			r := s.as(t, "postgres").Run(t.Context(), drill.Dump{Kind: dump.PostgresPlain}, strings.NewReader(text))
+			if r.Passed() != (want == "") || r.Setup != (want != "") || !strings.Contains(r.Reason, want) {
+				t.Errorf("%s: %+v", method, r)
+			}
+		})
+	}
+}
