@@ -19,9 +19,9 @@ var leftOut = regexp.MustCompile(`(?is)^(?:` + strings.Join([]string{
 	`set (?:session authorization|role|local role|session role|default_tablespace|transaction_timeout)\b`, `reset (?:role|session authorization)\b`,
 	`comment on (?:database|role|tablespace|subscription|policy|publication|event trigger|extension|schema public|server|foreign table|foreign data wrapper)\b`,
 	`security label\b`, `create (?:or replace )?(?:trusted )?(?:procedural )?language (?:plpgsql|"plpgsql")`,
-	`create schema (?:if not exists )?public ?;`,                 // it is there
-	`alter table .* force row level security ?;`,                 // it would hide the rows from their owner, the drill
-	`alter .* owner to (?:"(?:[^"]|"")+"|[^ ;"]+) ?;`,            //
+	`create schema (?:if not exists )?public ?;`, // it is there
+	`alter table .* force row level security ?;`, // it would hide the rows from their owner, the drill
+	`alter .* owner to (?:"(?:[^"]|"")+"|[^ ;"]+) ?;`,
 	`comment on (?:trusted )?(?:procedural )?language plpgsql\b`, // the role does not own it
 }, "|") + `)`)
 
