@@ -46,7 +46,7 @@ func (a *Agent) oneDrill(name, series string, records []drill.Record, first time
 	s := status.Drill{Name: name, Series: series, Level: status.OK, Trend: []status.Run{}}
 	for _, r := range records[max(0, len(records)-shownRuns):] {
 		s.Trend = append(s.Trend, status.Run{
-			Target: r.Target, Dump: r.Name, Taken: r.Taken.UTC(), Began: r.Began.UTC(), Took: r.Took, Bytes: r.Bytes, Rows: r.Rows, Passed: r.Passed(), Reason: r.Reason,
+			Target: r.Target, Dump: r.Name, Taken: r.Taken.UTC(), Began: r.Began.UTC(), Took: r.Took, Bytes: r.Bytes, Rows: r.Rows, Passed: r.Passed(), Reason: r.Reason, Setup: r.Setup,
 		})
 	}
 	since := first
@@ -79,6 +79,10 @@ func drillTroubles(all []status.Drill) (troubles []status.Alarm) {
 		}
 		alarm := status.Alarm{Key: "drill/" + d.Name + "/" + d.Series, Kind: status.KindDrill, Series: d.Series}
 		switch {
+		case d.Last != nil && !d.Last.Passed && d.Last.Setup:
+			alarm.Level, alarm.Since = status.Problem, d.Last.Began
+			alarm.Text = fmt.Sprintf("%s could not be run, which says nothing of the backup: %s", of, d.Last.Reason)
+			alarm.Remedy = "mend what it needs; `offsite drill " + d.Name + "` runs it again"
 		case d.Last != nil && !d.Last.Passed:
 			alarm.Level, alarm.Since = status.Problem, d.Last.Began
 			alarm.Text = fmt.Sprintf("%s has failed: %s of %s could not be restored from %s: %s", of, d.Last.Dump, stampText(d.Last.Taken), d.Last.Target, d.Last.Reason)

@@ -21,8 +21,15 @@ func (s *Schedule) UnmarshalText(b []byte) (err error) {
 	if s.calendar, err = ParseCalendar(s.text); err != nil {
 		return fmt.Errorf("should be a number of days such as 30d, a calendar event such as \"Mon 03:00\", or never: %w", err)
 	}
+	if _, ok := s.calendar.Next(farAway); !ok {
+		return fmt.Errorf("%q does not come again and again: there is no such day, or it names years, after which it would never be due and nobody would be told; leave the year out", s.text)
+	}
 	return nil
 }
+
+// farAway is an instant after which every calendar event comes again that has no last year: even February 29 on a given weekday does so
+// before Calendar gives up.
+var farAway = time.Date(2100, 3, 1, 0, 0, 0, 0, time.UTC)
 
 // Never says that there is no schedule.
 func (s Schedule) Never() bool { return s.days <= 0 && s.calendar == nil }

@@ -33,12 +33,14 @@ type Book struct {
 	path string
 	lock *os.File
 	all  map[string][]Record
+	// Swept says what killed drills had left, which is gone: processes, and directories with unpacked dumps.
+	Swept []string
 }
 
 // ErrBusy can occur in OpenBook: another drill is under way.
 var ErrBusy = errors.New("another drill is under way on this host")
 
-// OpenBook takes the book in the directory. Close it.
+// OpenBook takes the book in the directory, and sweeps that of what killed drills left. Close it.
 func OpenBook(state string) (*Book, error) {
 	lock, err := os.OpenFile(filepath.Join(state, "drills.lock"), os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
@@ -52,7 +54,10 @@ func OpenBook(state string) (*Book, error) {
 		return nil, err
 	}
 	b := &Book{path: filepath.Join(state, bookFile), lock: lock}
-	if b.all, err = ReadBook(state); err != nil {
+	if b.all, err = ReadBook(state); err == nil {
+		b.Swept, err = sweepState(state)
+	}
+	if err != nil {
 		lock.Close()
 		return nil, err
 	}
@@ -116,12 +121,16 @@ func (b *Book) Add(name string, r Record) error {
 // Close lets another drill begin.
 func (b *Book) Close() error { return b.lock.Close() }
 
-// Values are those of the checks of the last record that has passed, by their SQL.
-func Values(records []Record) map[string]string {
-	values := map[string]string{}
+// Asked is what tells checks apart: two of a drill with the same SQL in the same database are one, and have one value.
+type Asked struct{ Database, SQL string }
+
+// Values are those of the checks of the last record that has passed. The records must be of one drill and one series: values of another
+// are of another database.
+func Values(records []Record) map[Asked]string {
+	values := map[Asked]string{}
 	if last := LastPassed(records); last != nil {
 		for _, c := range last.Checks {
-			values[c.SQL] = c.Got
+			values[Asked{c.Database, c.SQL}] = c.Got
 		}
 	}
 	return values

@@ -46,7 +46,7 @@ func TestTheBookRemembers(t *testing.T) {
 		t.Errorf("%d are remembered", n)
 	}
 	s0 := b.Records("shop", "s0")
-	if last := drill.LastPassed(s0); len(s0) != 30 || last == nil || drill.Values(s0)["q"] != "50" {
+	if last := drill.LastPassed(s0); len(s0) != 30 || last == nil || drill.Values(s0)[drill.Asked{SQL: "q"}] != "50" {
 		t.Errorf("%d %+v", len(s0), drill.Values(s0))
 	}
 	if left, _ := filepath.Glob(filepath.Join(state, "*.new")); len(left) > 0 {

@@ -14,16 +14,18 @@ type Check struct {
 	SQL string
 	// Expect says what the value should be.
 	Expect Expect
-	// Database is the one that is asked, by its name in a dump of a whole cluster; empty: the dump's only one, or its first.
+	// Database is the one that is asked, by its name in a dump of a whole cluster; empty: the only one that has tables.
 	Database string
 }
 
-// Checked is what came of a Check.
+// Checked is what came of a Check. Which check it was is told by database and SQL together: the same SQL may be asked of several databases.
 type Checked struct {
-	SQL    string `json:"sql"`
-	Expect string `json:"expect"`
-	Got    string `json:"got"`
-	OK     bool   `json:"ok"`
+	// Database is that of the Check, as it was written there.
+	Database string `json:"database,omitempty"`
+	SQL      string `json:"sql"`
+	Expect   string `json:"expect"`
+	Got      string `json:"got"`
+	OK       bool   `json:"ok"`
 }
 
 // Expect compares a value with what it should be. The zero Expect wants any value but none.

@@ -8,10 +8,10 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -20,6 +20,7 @@ import (
 type client struct {
 	env       []string // libpq's variables
 	container string
+	mark      []string // for the environment, too
 }
 
 // variables are those of libpq for the parameters that a DSN may have (PostgreSQL manual, "Environment Variables").
@@ -81,16 +82,9 @@ func (c *client) command(ctx context.Context, program string, args ...string) *e
 		program, args = "docker", append(append(inside, c.container, program), args...)
 	}
 	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "PG") }), c.env...)
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "PG") }), append(c.env, c.mark...)...)
 	group(cmd)
 	return cmd
-}
-
-// group makes a program end with all that it has started.
-func group(cmd *exec.Cmd) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = killed
 }
 
 // query runs SQL in a database and gives what it prints.
@@ -99,7 +93,7 @@ func (c *client) query(ctx context.Context, database, sql string) (string, error
 	var out bytes.Buffer
 	var said tail
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(sql), &out, &said
-	if err := cmd.Run(); err != nil {
+	if err := run(cmd, ""); err != nil {
 		return "", said.failure("psql", err, ctx.Err())
 	}
 	return strings.TrimRight(out.String(), "\r\n"), nil
@@ -139,10 +133,21 @@ func (t *tail) failure(program string, err, ended error) error {
 	lines := strings.Split(strings.TrimSpace(t.String()), "\n")
 	words := strings.Join(lines[max(0, len(lines)-last):], "; ")
 	if errors.Is(err, exec.ErrNotFound) {
-		return fmt.Errorf("%s is not installed here: %w", program, err)
+		return setup(fmt.Errorf("%s is not installed here: %w", program, err))
 	}
+	said := fmt.Errorf("%s: %s", program, words)
 	if words == "" {
-		return fmt.Errorf("%s: %w", program, err)
+		said = fmt.Errorf("%s: %w", program, err)
 	}
-	return fmt.Errorf("%s: %s", program, words)
+	var exit *exec.ExitError
+	if program == "psql" && errors.As(err, &exit) && exit.ExitCode() == connectionLost || noContainer.MatchString(words) {
+		return setup(said)
+	}
+	return said
 }
+
+// connectionLost is psql's exit status for a server that cannot be reached, or no longer.
+const connectionLost = 2
+
+// noContainer is what Docker says.
+var noContainer = regexp.MustCompile(`No such container|is not running|Cannot connect to the Docker daemon`)

@@ -17,20 +17,21 @@ type Command struct {
 	Argv []string
 	// TimeLimit is how long it may take; 0: six hours.
 	TimeLimit time.Duration
-	Now       func() time.Time
+	// State is the agent's state directory: what the program has left running is known by it. Empty: what leaves the program's process
+	// group lives on.
+	State string
+	Now   func() time.Time
 }
 
 // Run gives the dump to the program's standard input, and what is known of it in its environment: OFFSITE_SERIES, OFFSITE_NAME,
 // OFFSITE_OBJECT, OFFSITE_KIND, OFFSITE_TAKEN (RFC 3339) and OFFSITE_SIZE (bytes). Exit status 0 is success, whether it has read all or
 // not; but then the rest is read here, since a backup that cannot be read to its end is none. What it prints is kept, and it
-// is killed with all that it started when its time is over.
+// is killed with all that it started when its time is over; what it has left running when it ends is killed, too.
 func (c *Command) Run(ctx context.Context, d Dump, r io.Reader) Result {
 	result := Result{Began: c.Now().UTC()}
 	err := c.run(ctx, d, r, &result)
 	result.Took = c.Now().Sub(result.Began)
-	if err != nil {
-		result.Reason = err.Error()
-	}
+	result.fail(err)
 	return result
 }
 
@@ -45,11 +46,11 @@ func (c *Command) run(ctx context.Context, d Dump, r io.Reader, result *Result) 
 	src := &erring{r: counted}
 	cmd := exec.CommandContext(limited, c.Argv[0], c.Argv[1:]...)
 	group(cmd)
-	cmd.Env = append(os.Environ(), "OFFSITE_SERIES="+d.Series, "OFFSITE_NAME="+d.Name, "OFFSITE_OBJECT="+d.Object, "OFFSITE_KIND="+string(d.Kind),
+	cmd.Env = append(append(os.Environ(), markOf(c.State)...), "OFFSITE_SERIES="+d.Series, "OFFSITE_NAME="+d.Name, "OFFSITE_OBJECT="+d.Object, "OFFSITE_KIND="+string(d.Kind),
 		"OFFSITE_TAKEN="+d.Taken.UTC().Format(time.RFC3339), "OFFSITE_SIZE="+strconv.FormatInt(d.Size, 10))
 	var said tail
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = src, &said, &said
-	err := cmd.Run()
+	err := run(cmd, c.State)
 	result.Output = said.String()
 	switch {
 	case ctx.Err() != nil:

@@ -1,12 +1,14 @@
 // Package drill restores a dump into a place that is thrown away afterwards, and looks whether what came back is what it should
 // be: the only proof that a backup works.
 //
-// Postgres (postgres.go) restores into a scratch database of a PostgreSQL server, by the server's own client programs: plain
-// text goes through a filter (sql.go) that lets nothing leave the scratch database; then checks ask it for numbers (check.go). What
-// an interrupted drill left is dropped by the next (scratch.go). Command (command.go) hands the dump to a program.
+// Postgres (postgres.go) restores into a scratch database of a PostgreSQL server, by the server's own client programs and by a role
+// that can do nothing outside it (role.go). All formats go as text through a filter (sql.go, lex.go), which leaves out what needs
+// more rights or roles that are not there (leftout.go); then checks ask the database for numbers (check.go). What an interrupted
+// drill left is dropped by the next (scratch.go). Command (command.go) hands the dump to a program.
 package drill
 
 import (
+	"errors"
 	"time"
 
 	"offsite/agent/dump"
@@ -40,6 +42,16 @@ type Result struct {
 	Output string `json:"output,omitempty"`
 	// Reason is why it has failed, for people.
 	Reason string `json:"reason,omitempty"`
+	// Setup says that the reason is something that the drill needs, such as a program, a key or a server: it says nothing of the backup.
+	Setup bool `json:"setup,omitempty"`
+}
+
+// fail notes an error; nil: there is none.
+func (r *Result) fail(err error) {
+	if err == nil {
+		return
+	}
+	r.Reason, r.Setup = err.Error(), errors.As(err, new(*setupError))
 }
 
 // Passed says whether the backup is proven to work.

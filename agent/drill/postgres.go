@@ -3,22 +3,17 @@ package drill
 import (
 	"bufio"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
-	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"offsite/agent/dump"
 )
 
 // Postgres restores into a scratch database of a PostgreSQL server. The role should be one that may create databases, and nothing
-// else: a dump is a program that runs with its rights.
+// else: role.go says what is done with others.
 type Postgres struct {
 	// DSN is how to reach the server, as postgres://user@host/database; the database is one that is there already.
 	DSN string
@@ -26,8 +21,8 @@ type Postgres struct {
 	Container string
 	// Checks are asked when the dump is restored; without any, that there is a table is enough.
 	Checks []Check
-	// Last are the values of the last drill that passed, by the SQL of the check.
-	Last map[string]string
+	// Last are the values of the last drill that passed.
+	Last map[Asked]string
 	// TimeLimit is how long it may take in all; 0: six hours.
 	TimeLimit time.Duration
 	// Owner tells drills of this host from those of others on the same server; two of one owner must not overlap.
@@ -49,11 +44,19 @@ func (p *Postgres) limit() time.Duration {
 // attempt is one Run.
 type attempt struct {
 	*Postgres
-	*client
+	*client         // by the role of the DSN
+	inside  *client // by the role that restores
+	role    string  // a scratch role, if one was made
+	before  *string // the settings of the role of the DSN, if that restores
+	super   bool    // the role of the DSN is a superuser
 	dump    Dump
 	result  *Result
 	scratch map[string]string // scratch databases by the names of the dump's; "" is the first
+	locale  map[string]string // of the dump's databases, as far as it was said
 	made    []string
+	left    map[string]int  // what was left out, and how often
+	ready   map[string]bool // extensions that are there already
+	schemas map[string]bool // and the schemas that were made for them
 }
 
 // Run restores the dump that r gives, asks the checks, and drops what it has made, whatever comes. ctx ends it early.
@@ -61,39 +64,38 @@ func (p *Postgres) Run(ctx context.Context, d Dump, r io.Reader) Result {
 	result := Result{Began: p.Now().UTC()}
 	env, err := environment(p.DSN)
 	if err != nil {
-		result.Reason = "the DSN " + err.Error()
+		result.fail(setup(fmt.Errorf("the DSN %w", err)))
 		return result
 	}
-	a := &attempt{Postgres: p, client: &client{env, p.Container}, dump: d, result: &result, scratch: map[string]string{}}
+	a := &attempt{Postgres: p, client: &client{env, p.Container, markOf(p.State)}, dump: d, result: &result, scratch: map[string]string{}, locale: map[string]string{}, left: map[string]int{}, ready: map[string]bool{}, schemas: map[string]bool{}}
 	limited, cancel := context.WithTimeout(ctx, p.limit())
 	defer cancel()
 	err = a.run(limited, r)
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 		err = fmt.Errorf("it took longer than %s, its time limit", p.limit())
 	}
-	err = errors.Join(err, a.dropAll(ctx))
-	result.Took = p.Now().Sub(result.Began)
-	if err != nil {
-		result.Reason = err.Error()
+	if lacks := lacking(a.left); lacks != "" {
+		a.warn("left out, since the role that restores may not make them, or what they need is not there: %s", lacks)
+		if err != nil {
+			err = fmt.Errorf("%w (left out was: %s; what needs them fails)", err, lacks)
+		}
 	}
+	err = errors.Join(err, a.mendSettings(ctx), a.dropAll(ctx))
+	result.Took = p.Now().Sub(result.Began)
+	result.fail(err)
 	return result
 }
 
 func (a *attempt) run(ctx context.Context, r io.Reader) error {
 	swept, err := a.sweep(ctx, a.client)
 	if err != nil {
-		return err
+		return setup(err)
 	}
 	if len(swept) > 0 {
 		a.warn("dropped what an interrupted drill had left: %s", strings.Join(swept, ", "))
 	}
-	if super, err := a.query(ctx, a.maintenance(a.client), "SELECT rolsuper FROM pg_roles WHERE rolname = current_user;"); err != nil {
-		return err
-	} else if super == "t" {
-		a.warn("the role of the drill is a superuser: whatever a dump says runs with its rights; one with CREATEDB is enough")
-	}
-	if _, err := a.database(ctx, ""); err != nil {
-		return err
+	if err := a.harness(ctx); err != nil {
+		return setup(err)
 	}
 	plain, unpacker, err := dump.Unpack(unreadable{r, "the backup cannot be read"})
 	if err != nil {
@@ -121,14 +123,15 @@ func (a *attempt) database(ctx context.Context, name string) (string, error) {
 	if there, ok := a.scratch[name]; ok {
 		return there, nil
 	}
-	made, err := a.create(ctx, a.client)
+	made, err := a.create(ctx, a.locale[name])
 	if made != "" {
 		a.made = append(a.made, made)
 	}
-	if err == nil {
-		a.scratch[name] = made
+	if err != nil {
+		return "", setup(err)
 	}
-	return made, err
+	a.scratch[name] = made
+	return made, nil
 }
 
 // dropAll drops what was made, though ctx may have ended.
@@ -138,6 +141,9 @@ func (a *attempt) dropAll(ctx context.Context) error {
 	var failed []error
 	for _, name := range a.made {
 		failed = append(failed, a.drop(ctx, a.client, name))
+	}
+	if a.role != "" {
+		failed = append(failed, a.dropRole(ctx, a.client, a.role))
 	}
 	return errors.Join(failed...)
 }
@@ -155,133 +161,6 @@ func (a *attempt) restore(ctx context.Context, r *bufio.Reader) error {
 		return errors.New("nobody knows what this dump is, so it cannot be restored into PostgreSQL: a drill with command: can do it")
 	}
 	return fmt.Errorf("this dump is of the kind %q, which PostgreSQL cannot restore: a drill with command: can do it", a.dump.Kind)
-}
-
-// text restores what psql reads.
-func (a *attempt) text(ctx context.Context, r *bufio.Reader) error {
-	args := []string{"-X", "-q", "-w", "-v", "ON_ERROR_STOP=1", "-d", a.scratch[""]}
-	if a.dump.Kind == dump.PostgresPlain {
-		args = append(args, "--single-transaction")
-	}
-	key, err := a.restrictKey(ctx)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	cmd := a.command(ctx, "psql", args...)
-	var said tail
-	cmd.Stderr = &said
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return err
-	}
-	if err := cmd.Start(); err != nil {
-		return said.failure("psql", err, nil)
-	}
-	f := &filter{in: r, out: in, key: key, database: func(name string) (string, error) { return a.database(ctx, name) }}
-	filterErr := f.run()
-	if filterErr == nil {
-		filterErr = f.ended()
-	}
-	if filterErr != nil && !errors.Is(filterErr, syscall.EPIPE) {
-		cancel() // nothing of it is to be committed
-	}
-	in.Close()
-	err = cmd.Wait()
-	switch {
-	case filterErr != nil && !errors.Is(filterErr, syscall.EPIPE):
-		return filterErr
-	case err != nil:
-		return said.failure("psql", err, ctx.Err())
-	}
-	return filterErr
-}
-
-// restrictKey is a key for \restrict if psql knows that; empty: it does not.
-func (a *attempt) restrictKey(ctx context.Context) (string, error) {
-	help, err := a.command(ctx, "psql", "--help=commands").Output()
-	if err != nil {
-		return "", new(tail).failure("psql", err, ctx.Err())
-	}
-	if !strings.Contains(string(help), `\restrict`) {
-		return "", nil
-	}
-	return rand.Text(), nil
-}
-
-// archive restores what pg_restore reads from its standard input.
-func (a *attempt) archive(ctx context.Context, r io.Reader, format string, more ...string) error {
-	args := append([]string{format, "-w", "--exit-on-error", "--no-owner", "--no-acl", "--no-tablespaces", "--no-publications", "--no-subscriptions", "--no-security-labels", "-d", a.scratch[""]}, more...)
-	cmd := a.command(ctx, "pg_restore", args...)
-	var said tail
-	src := &erring{r: r}
-	cmd.Stdin, cmd.Stderr = src, &said
-	if r == nil {
-		cmd.Stdin = nil
-	}
-	err := cmd.Run()
-	switch {
-	case src.err != nil:
-		return src.err
-	case err != nil:
-		return said.failure("pg_restore", err, ctx.Err())
-	}
-	return nil
-}
-
-// facts counts tables and their rows, exactly.
-const facts = `SELECT count(*) || ' ' || coalesce(sum((xpath('/row/n/text()', query_to_xml(format('SELECT count(*) AS n FROM %I.%I', table_schema, table_name), false, true, '')))[1]::text::bigint), 0)
-FROM information_schema.tables WHERE table_type = 'BASE TABLE' AND table_schema NOT IN ('pg_catalog', 'information_schema');`
-
-// check counts what is there, and asks the checks.
-func (a *attempt) check(ctx context.Context) error {
-	for _, name := range slices.Sorted(maps.Values(a.scratch)) {
-		said, err := a.query(ctx, name, facts)
-		if err != nil {
-			return fmt.Errorf("the restored tables cannot be read: %w", err)
-		}
-		tables, rows, _ := strings.Cut(said, " ")
-		t, err1 := strconv.ParseInt(tables, 10, 64)
-		n, err2 := strconv.ParseInt(rows, 10, 64)
-		if err := errors.Join(err1, err2); err != nil {
-			return err
-		}
-		a.result.Tables, a.result.Rows = a.result.Tables+t, a.result.Rows+n
-	}
-	if a.result.Tables == 0 {
-		return errors.New("the restore went through, and there is no table")
-	}
-	var failed []error
-	for _, c := range a.Checks {
-		failed = append(failed, a.ask(ctx, c))
-	}
-	return errors.Join(failed...)
-}
-
-func (a *attempt) ask(ctx context.Context, c Check) error {
-	database, known := a.scratch[c.Database]
-	if !known && c.Database != "" && a.dump.Kind != dump.PostgresCluster {
-		database, known = a.scratch[""], true
-	}
-	checked := Checked{SQL: c.SQL, Expect: c.Expect.String()}
-	defer func() { a.result.Checks = append(a.result.Checks, checked) }()
-	if !known {
-		return fmt.Errorf("check %q: the dump has no database %s", c.SQL, c.Database)
-	}
-	got, err := a.query(ctx, database, c.SQL)
-	if err != nil {
-		return fmt.Errorf("check %q: %w", c.SQL, err)
-	}
-	checked.Got, checked.OK = got, c.Expect.Holds(got, a.Last[c.SQL])
-	if checked.OK {
-		return nil
-	}
-	last := ""
-	if c.Expect.ofLast {
-		last = ", which was " + a.Last[c.SQL]
-	}
-	return fmt.Errorf("check %q gives %q, expected is %s%s", c.SQL, got, c.Expect, last)
 }
 
 // counting counts what passes.

@@ -5,7 +5,6 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -56,9 +55,6 @@ CREATE SCHEMA more; CREATE TABLE more.orders (id int, paid numeric); INSERT INTO
 func (s *server) sql(database, text string) string {
 	return strings.TrimSpace(s.Run(s.t, []byte(text), "psql", "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d", database))
 }
-
-// bare takes away what a role without rights cannot restore from an archive.
-const bare = "DROP POLICY IF EXISTS p ON users; ALTER TABLE users NO FORCE ROW LEVEL SECURITY; DROP EVENT TRIGGER IF EXISTS e"
 
 // databases are all of them, which a drill must leave as they were.
 func (s *server) databases() string {
@@ -128,13 +124,6 @@ func TestGoodDumpsPass(t *testing.T) {
 			text := check(t, `SELECT name FROM users WHERE id = 7`, "= it's \\ odd\n\\! touch /tmp/pwned 7")
 			users.Database, orders.Database, text.Database = "shop", "shop", "shop"
 			p := s.drill(t, users, orders, text)
-			if strings.HasPrefix(c.name, "custom") || strings.Contains(c.name, "tar") {
-				s.sql("shop", bare) // pg_restore has no way to pass over these before version 18
-				c.b = map[string]func() []byte{
-					"custom": func() []byte { return pgDump("-Fc") }, "custom, packed": func() []byte { return packed(pgDump("-Fc", "-Z0")) },
-					"tar": func() []byte { return pgDump("-Ft") }, "directory in a tar": func() []byte { return s.directory("shop") },
-				}[c.name]()
-			}
 			r := p.Run(t.Context(), drill.Dump{Kind: c.kind}, bytes.NewReader(c.b))
 			if !r.Passed() || r.Tables != 2 || r.Rows != 1050 || len(r.Checks) != 3 || r.Bytes == 0 {
 				t.Errorf("%+v", r)
@@ -168,7 +157,7 @@ func TestWhatFailsADrill(t *testing.T) {
 		{"a broken statement in the middle", nil, dump.PostgresPlain, strings.NewReader(strings.Replace(string(plain), "CREATE VIEW", "CREATE VEIW", 1)), `syntax error at or near "VEIW"`},
 		{"too few rows", func(p *drill.Postgres) { p.Checks = []drill.Check{few} }, dump.PostgresPlain, bytes.NewReader(plain), `gives "1000", expected is > 5000`},
 		{"less than the last time", func(p *drill.Postgres) {
-			p.Checks, p.Last = []drill.Check{less}, map[string]string{less.SQL: "2000"}
+			p.Checks, p.Last = []drill.Check{less}, map[drill.Asked]string{{SQL: less.SQL}: "2000"}
 		}, dump.PostgresPlain, bytes.NewReader(plain), "of last, which was 2000"},
 		{"a check that is wrong", func(p *drill.Postgres) { p.Checks = []drill.Check{check(t, "SELECT count(*) FROM usres", "> 0")} }, dump.PostgresPlain, bytes.NewReader(plain), `relation "usres" does not exist`},
 		{"a server that is down", func(p *drill.Postgres) { p.DSN = "postgres://drill@/postgres?host=/nowhere" }, dump.PostgresPlain, bytes.NewReader(plain), "No such file or directory"},
@@ -184,7 +173,7 @@ func TestWhatFailsADrill(t *testing.T) {
 		{"a shell in the middle of a line", nil, dump.PostgresPlain, strings.NewReader(string(plain) + "SELECT 1 \\! touch " + hurt + "\n"), "a command of psql"},
 		{"a program of the server", nil, dump.PostgresPlain, strings.NewReader(string(plain) + "COPY public.users TO PROGRAM 'touch " + hurt + "';\n"), "COPY from or to a file or program"},
 		{"a trick with strings", nil, dump.PostgresPlain, strings.NewReader(string(plain) + "SET standard_conforming_strings = off;\nSELECT '\\'\n\\! touch " + hurt + "\n';\n"), ""},
-		{"another database", nil, dump.PostgresPlain, strings.NewReader(string(plain) + "DO $$ BEGIN PERFORM 1; END $$; DROP DATABASE shop;\n"), "cannot run inside a transaction block"},
+		{"another database", nil, dump.PostgresPlain, strings.NewReader(string(plain) + "DO $$ BEGIN PERFORM 1; END $$; DROP DATABASE shop;\n"), ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := s.drill(t)
@@ -218,16 +207,9 @@ func TestADrillWarnsOfASuperuser(t *testing.T) {
 	p := s.drill(t)
 	p.DSN = "postgres://postgres:secret@/postgres?host=" + s.Socket
 	r := p.Run(t.Context(), drill.Dump{Kind: dump.PostgresPlain}, strings.NewReader(s.Run(t, nil, "pg_dump", "shop")))
-	if !r.Passed() || len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], "superuser") {
+	if !r.Passed() || len(r.Warnings) != 2 || !strings.Contains(r.Warnings[0], "superuser") || !strings.Contains(r.Warnings[1], "event triggers (1), policies (1)") {
 		t.Errorf("%+v", r)
 	}
-}
-
-// child is a drill in a process of its own, which waits in the middle until it is killed.
-func child() {
-	p := &drill.Postgres{DSN: os.Getenv("OFFSITE_DRILL_CHILD"), Owner: os.Getenv("OFFSITE_DRILL_OWNER"), State: os.Getenv("OFFSITE_DRILL_STATE"), Now: time.Now}
-	r := p.Run(context.Background(), drill.Dump{Kind: dump.PostgresPlain}, io.MultiReader(strings.NewReader("CREATE TABLE a (b int);\nSELECT pg_sleep(1000);\n")))
-	fmt.Println(r.Reason)
 }
 
 // What a killed drill left is dropped by the next of its owner; what another owner is using, and what has no mark, is not.
@@ -235,13 +217,7 @@ func TestAKilledDrill(t *testing.T) {
 	s := newServer(t)
 	before := s.databases()
 	start := func(owner, state string) *exec.Cmd {
-		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), "OFFSITE_DRILL_CHILD=postgres://drill@/postgres?host="+s.Socket, "OFFSITE_DRILL_OWNER="+owner, "OFFSITE_DRILL_STATE="+state)
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		return cmd
+		return startChild(t, "postgres://drill@/postgres?host="+s.Socket, owner, state, "")
 	}
 	waitFor := func(sql, want string) {
 		t.Helper()
@@ -293,7 +269,6 @@ func TestADrillInAContainer(t *testing.T) {
 	p := s.drill(t, check(t, "SELECT count(*) FROM users", "> 100"))
 	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
 	p.Container, p.DSN = "database-server", strings.Replace(p.DSN, "drill@", "drill:hunter2@", 1)
-	s.sql("shop", bare)
 	for kind, args := range map[dump.Kind][]string{dump.PostgresPlain: {"shop"}, dump.PostgresCustom: {"-Fc", "shop"}} {
 		r := p.Run(t.Context(), drill.Dump{Kind: kind}, strings.NewReader(s.Run(t, nil, "pg_dump", args...)))
 		if !r.Passed() {

@@ -10,28 +10,43 @@ import (
 	"strings"
 )
 
-// filter passes the text of a dump on to psql, but for what must not or need not happen in a drill: psql's own commands (a dump
-// can run programs by them), other databases, roles and what depends on roles, tablespaces. It follows the text as psql and the
-// server do: strings, dollar quotes, comments and the data of COPY are passed as they are, so that what looks like a command
-// there is none. Memory is bounded by the longest line that is no data.
+// filter passes the text of a dump on to psql, statement by statement, but for what must not or need not happen in a drill: psql's
+// own commands (a dump can run programs by them), other databases, roles and what depends on roles, tablespaces (leftout.go). It
+// follows the text as psql and the server do (lex.go): strings, dollar quotes, comments, function bodies and the data of COPY are
+// passed as they are, so that what looks like a command there is none. It makes good dumps pass; that a hostile one does no harm
+// outside the scratch database is due to the rights of the role that restores (role.go), and to key. Memory is bounded by the
+// longest line that is no data.
 type filter struct {
 	in  *bufio.Reader
 	out io.Writer
 	// database gives the scratch database for one that the dump names; psql is connected to it.
 	database func(name string) (string, error)
+	// extension says whether the statement that creates an extension is to pass; nil: it is.
+	extension func(name string) (bool, error)
+	// schemas are there already.
+	schemas map[string]bool
+	// locale is told the statement that makes a database. May be nil.
+	locale func(name, statement string)
 	// key, if set, makes psql itself refuse its commands (\restrict, of psql 17.6 and others since August 2025): whoever finds a
 	// way to make the filter and psql read a text differently gains nothing.
 	key string
+	// left counts what was left out and is missed in the scratch database.
+	left map[string]int
+	// prologue is what each connection begins with.
+	prologue string
 
-	quote   string // what ends the string, comment or identifier that the text is in; empty: in none
-	escapes bool   // a backslash takes the next character with it, in E''
-	nested  int    // comments in comments
-	drop    bool   // the statement is left out
-	within  bool   // a statement has begun
-	copying bool   // the data of COPY follows
-	created bool   // something was created: what was dropped before is that of another database (pg_dump --clean)
+	lexer
+	raw     []byte // of the statement, as long as nothing is decided
+	decided bool
+	drop    bool // the statement is left out
+	swallow bool // what is left of the line after such a statement is, too
+	copying bool // the data of COPY follows
+	created bool // something was created: what was dropped before is that of another database (pg_dump --clean)
 	lines   int
 }
+
+// decideAt is how much of a statement is held until it is known what it is. Rows of pg_dump --inserts and large objects are longer.
+const decideAt = 1 << 20
 
 // maxLine bounds a line that is no data of COPY. pg_dump --inserts writes rows as lines: a field has a gigabyte at most.
 const maxLine = 1 << 30
@@ -39,33 +54,9 @@ const maxLine = 1 << 30
 // errCommand: the dump has a psql command that no dump program writes.
 var errCommand = errors.New("a command of psql in the middle of the dump, which no dump program writes: nothing after it was run")
 
-// left out are statements that concern the server and not the database, or roles that are not there.
-var leftOut = regexp.MustCompile(`(?i)^\s*(?:` + strings.Join([]string{
-	`(?:create|alter|drop)\s+(?:database|role|user|group|tablespace|subscription|user\s+mapping|policy|publication|event\s+trigger)\b`,
-	`(?:grant|revoke)\b`, `alter\s+default\s+privileges\b`, `alter\s+system\b`, `reassign\b`,
-	`set\s+(?:session\s+authorization|role|local\s+role|session\s+role|default_tablespace)\b`, `reset\s+(?:role|session\s+authorization)\b`,
-	`comment\s+on\s+(?:database|role|tablespace|subscription|policy|publication|event\s+trigger|extension|schema\s+public)\b`, `security\s+label\b`,
-	`alter\s+table\s[^']*\sforce\s+row\s+level\s+security\b`, // it would hide the rows from their owner, the drill
-}, "|") + `)`)
-
-// cleaning are statements by which pg_dump --clean begins, and creating is where it goes on. A view that is to be there for what
-// depends on it is replaced later.
-var (
-	cleaning = regexp.MustCompile(`(?i)^\s*(?:drop\s|alter\s.*\sdrop\s)`)
-	creating = regexp.MustCompile(`(?i)^\s*create\s`)
-	dummy    = regexp.MustCompile(`(?i)^\s*create\s+or\s+replace\s+view\b`)
-)
-
-var (
-	ownership = regexp.MustCompile(`(?is)^\s*alter\s.*\sowner\s+to\s+\S[^;]*;\s*$`)
-	copyData  = regexp.MustCompile(`(?is)^\s*copy\s.*\sfrom\s+stdin\b[^;]*;\s*$`)
-	copyOther = regexp.MustCompile(`(?is)^\s*copy\s.*\s(?:from|to)\s+(?:program\b|'|\$|e')`)
-	connect   = regexp.MustCompile(`^\\(?:connect|c)\s+(.+?)\s*$`)
-)
-
 // run passes everything on. Its error names the line.
 func (f *filter) run() error {
-	if err := f.restrict(true); err != nil {
+	if err := f.begin(); err != nil {
 		return err
 	}
 	for {
@@ -83,6 +74,16 @@ func (f *filter) run() error {
 			return err
 		}
 	}
+}
+
+// begin is for a new connection.
+func (f *filter) begin() error {
+	restrict := ""
+	if f.key != "" {
+		restrict = "\\restrict " + f.key + "\n"
+	}
+	_, err := io.WriteString(f.out, restrict+f.prologue)
+	return err
 }
 
 // line reads one line, which for data of COPY may be a piece of one.
@@ -114,56 +115,115 @@ func (f *filter) pass(line []byte) error {
 		return err
 	}
 	if f.quote == "" && !f.within && line[0] == '\\' {
+		f.swallow = false
 		return f.command(string(bytes.TrimRight(line, "\r\n")))
 	}
-	begins := f.quote == "" && !f.within
-	if begins && copyOther.Match(line) {
-		return errors.New("COPY from or to a file or program of the server, which no dump program writes: nothing after it was run")
+	for len(line) > 0 {
+		n, ended, err := f.scan(line)
+		if err != nil {
+			return err
+		}
+		if err := f.take(line[:n], ended); err != nil {
+			return err
+		}
+		line = line[n:]
+		if f.copying && len(bytes.TrimSpace(line)) > 0 {
+			return errors.New("something follows COPY in its line, where no dump program writes anything: nothing after it was run")
+		}
+		if f.copying {
+			_, err := f.out.Write(line)
+			return err
+		}
 	}
-	if begins && (leftOut.Match(line) || ownership.Match(line) || !f.created && (cleaning.Match(line) || dummy.Match(line))) {
-		f.drop = true
-	} else if begins && creating.Match(line) {
-		f.created = true
-	}
-	drop := f.drop
-	if err := f.scan(line); err != nil {
+	return nil
+}
+
+// take is given a piece of the text, with the end of a statement if ended is true.
+func (f *filter) take(text []byte, ended bool) error {
+	if !f.within && !ended {
+		if f.swallow && len(bytes.TrimSpace(text)) == 0 {
+			f.swallow = false
+			return nil
+		}
+		_, err := f.out.Write(text)
 		return err
 	}
-	if drop {
+	f.swallow = false
+	f.raw = append(f.raw, text...)
+	if !f.decided && !ended && len(f.raw) <= decideAt {
 		return nil
 	}
-	if begins && !f.within && copyData.Match(line) {
-		f.copying = true
+	if !f.decided {
+		var err error
+		if f.drop, err = f.leaveOut(); err != nil {
+			return err
+		}
+		f.decided = true
 	}
-	_, err := f.out.Write(line)
-	return err
+	if !f.drop {
+		if _, err := f.out.Write(f.raw); err != nil {
+			return err
+		}
+	}
+	f.raw = f.raw[:0]
+	if ended {
+		f.copying = !f.drop && copyData.Match(f.head)
+		f.swallow = f.drop
+		f.decided, f.drop = false, false
+		f.next()
+	}
+	return nil
 }
+
+var (
+	connect  = regexp.MustCompile(`^\\(?:connect|c)\s+(.+?)\s*$`)
+	encoding = regexp.MustCompile(`^\\encoding\s+[A-Za-z0-9_-]+\s*$`)
+)
 
 // command is a line that begins with a backslash. Only what dump programs write is known here.
 func (f *filter) command(line string) error {
 	if strings.HasPrefix(line, `\restrict `) || strings.HasPrefix(line, `\unrestrict `) {
 		return nil // since PostgreSQL 17.6; older ones do not know it, and nothing passes here anyhow
 	}
+	if encoding.MatchString(line) {
+		return nil // it is for the odd name of the database that follows
+	}
 	m := connect.FindStringSubmatch(line)
 	if m == nil {
 		return fmt.Errorf("%w: %.40q", errCommand, line)
 	}
-	name := m[1]
-	if rest, ok := strings.CutPrefix(name, "-reuse-previous=on "); ok { // pg_dump writes a connection string for odd names
-		name = strings.TrimSpace(rest)
-	}
-	scratch, err := f.database(strings.Trim(name, `"'`))
+	scratch, err := f.database(connected(m[1]))
 	if err != nil {
 		return err
 	}
-	if err := f.restrict(false); err != nil {
-		return err
+	if f.key != "" {
+		if _, err := fmt.Fprintf(f.out, "\\unrestrict %s\n", f.key); err != nil {
+			return err
+		}
 	}
-	f.created = false
+	f.created, f.backslashes = false, false
 	if _, err = fmt.Fprintf(f.out, "\\connect %s\n", scratch); err != nil {
 		return err
 	}
-	return f.restrict(true)
+	return f.begin()
+}
+
+// connected is the database that \connect names: a word, an identifier in quotes, or for odd names a connection string in them.
+func connected(argument string) string {
+	rest, isString := strings.CutPrefix(argument, "-reuse-previous=on ")
+	rest = strings.TrimSpace(rest)
+	if len(rest) > 1 && (rest[0] == '"' || rest[0] == '\'') && rest[len(rest)-1] == rest[0] {
+		quote := rest[:1]
+		rest = strings.ReplaceAll(rest[1:len(rest)-1], quote+quote, quote)
+	}
+	if !isString {
+		return rest
+	}
+	name := strings.TrimPrefix(rest, "dbname=")
+	if len(name) > 1 && name[0] == '\'' && name[len(name)-1] == '\'' {
+		name = name[1 : len(name)-1]
+	}
+	return regexp.MustCompile(`\\(.)`).ReplaceAllString(name, "$1")
 }
 
 // ended says whether the text is at an end there.
@@ -175,93 +235,4 @@ func (f *filter) ended() error {
 		return errors.New("the dump ends in the middle of a statement")
 	}
 	return nil
-}
-
-func (f *filter) restrict(on bool) (err error) {
-	switch {
-	case f.key == "":
-	case on:
-		_, err = fmt.Fprintf(f.out, "\\restrict %s\n", f.key)
-	default:
-		_, err = fmt.Fprintf(f.out, "\\unrestrict %s\n", f.key)
-	}
-	return err
-}
-
-// scan follows a line through strings, identifiers, comments and statements.
-func (f *filter) scan(line []byte) error {
-	for i := 0; i < len(line); i++ {
-		rest := line[i:]
-		if f.quote != "" {
-			i += f.quoted(rest)
-			continue
-		}
-		switch c := line[i]; {
-		case bytes.HasPrefix(rest, []byte("--")):
-			return nil
-		case bytes.HasPrefix(rest, []byte("/*")):
-			f.quote, f.nested = "*/", 1
-			i++
-		case c == '\'':
-			f.within, f.quote = true, "'"
-			f.escapes = i > 0 && (line[i-1] == 'e' || line[i-1] == 'E') && (i < 2 || !word(line[i-2]))
-		case c == '"':
-			f.within, f.quote, f.escapes = true, `"`, false
-		case c == '$' && (i == 0 || !word(line[i-1])):
-			f.within = true
-			if tag := dollar(rest); tag != "" {
-				f.quote, f.escapes = tag, false
-				i += len(tag) - 1
-			}
-		case c == '\\':
-			return fmt.Errorf("%w: %.40q", errCommand, rest)
-		case c == ';':
-			f.within, f.drop = false, false
-		case c != ' ' && c != '\t' && c != '\r' && c != '\n':
-			f.within = true
-		}
-	}
-	return nil
-}
-
-// quoted follows what the quote ends, and gives how many bytes more than one it has passed.
-func (f *filter) quoted(rest []byte) int {
-	switch {
-	case f.quote == "*/" && bytes.HasPrefix(rest, []byte("/*")):
-		f.nested++
-		return 1
-	case f.quote == "*/" && bytes.HasPrefix(rest, []byte("*/")):
-		if f.nested--; f.nested == 0 {
-			f.quote = ""
-		}
-		return 1
-	case f.escapes && rest[0] == '\\':
-		return 1
-	case f.quote != "*/" && bytes.HasPrefix(rest, []byte(f.quote)):
-		n := len(f.quote)
-		if n == 1 && len(rest) > 1 && rest[1] == rest[0] {
-			return 1 // a doubled quote is one in the string
-		}
-		f.quote, f.escapes = "", false
-		return n - 1
-	}
-	return 0
-}
-
-// dollar is the tag with which a dollar quote begins, such as $body$; empty: it does not.
-func dollar(rest []byte) string {
-	for i := 1; i < len(rest); i++ {
-		if rest[i] == '$' {
-			return string(rest[:i+1])
-		}
-		if !word(rest[i]) || i == 1 && rest[i] >= '0' && rest[i] <= '9' {
-			return ""
-		}
-	}
-	return ""
-}
-
-// word says whether a byte may be part of an identifier.
-func word(c byte) bool {
-	return c == '_' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= 0x80
 }

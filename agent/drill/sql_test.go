@@ -20,7 +20,7 @@ func TestTheFilter(t *testing.T) {
 	for _, c := range []struct{ name, in, out string }{
 		{"data and definitions pass", "CREATE TABLE a (b int);\nCOPY public.a (b) FROM stdin;\n\\N\n1\\tx\n\\! rm -rf /\n\\.\nSELECT 1;\n", ""},
 		{"roles and other databases do not", "CREATE ROLE bob;\nALTER TABLE public.a OWNER TO bob;\nGRANT ALL ON a TO bob;\nDROP DATABASE shop;\nCREATE DATABASE shop WITH\n OWNER = bob;\nALTER DATABASE shop OWNER TO bob;\nSET default_tablespace = fast;\nSELECT 1;\n", "SELECT 1;\n"},
-		{"psql is connected to the scratch database", "\\connect shop\n\\connect -reuse-previous=on \"dbname='odd'\"\n", "\\connect scratch_shop\n\\connect scratch_dbname='odd\n"},
+		{"psql is connected to the scratch database", "\\connect shop\n\\connect -reuse-previous=on \"dbname='odd'\"\n", "\\connect scratch_shop\n\\connect scratch_odd\n"},
 		{"restrict", "\\restrict abc\nSELECT 1;\n\\unrestrict abc\n", "SELECT 1;\n"},
 		{"a function with what looks like commands", "CREATE FUNCTION f() RETURNS text LANGUAGE sql AS $_$\n\\connect shop\nDROP DATABASE shop;\n';$x$\n$_$;\nSELECT 1;\n", ""},
 		{"a string with line ends", "INSERT INTO a VALUES ('it''s\n\\! ls\nGRANT x;\n');\nSELECT 2;\n", ""},
@@ -32,6 +32,13 @@ func TestTheFilter(t *testing.T) {
 		{"identifiers", "ALTER TABLE \"odd \"\"name;\" OWNER TO \"some body\";\nCREATE TABLE \"a;b\" (c int);\n", "CREATE TABLE \"a;b\" (c int);\n"},
 		{"a statement that is left out over several lines, with a semicolon in a string", "CREATE ROLE x\n PASSWORD ';\n' LOGIN;\nSELECT 3;\n", "SELECT 3;\n"},
 		{"no line end at the end", "SELECT 1;", ""},
+		{"several statements in a line", "/* x */ DROP DATABASE shop; SELECT 1; /**/GRANT x; SELECT 2;\n", " SELECT 1; SELECT 2;\n"},
+		{"catalogs of the server", "UPDATE pg_catalog.pg_database SET datistemplate = false WHERE datname = 'template1';\nINSERT INTO public.pg_notes VALUES (1);\n", "INSERT INTO public.pg_notes VALUES (1);\n"},
+		{"rules and bodies of functions", "CREATE RULE r AS ON INSERT TO v DO INSTEAD (INSERT INTO a VALUES (1);\n DROP ROLE x;\n);\nCREATE FUNCTION f() RETURNS int\n LANGUAGE sql\nBEGIN ATOMIC\n SELECT CASE WHEN true THEN 1 END;\nGRANT x;\nEND;\nGRANT x;\nSELECT 1;\n",
+			"CREATE RULE r AS ON INSERT TO v DO INSTEAD (INSERT INTO a VALUES (1);\n DROP ROLE x;\n);\nCREATE FUNCTION f() RETURNS int\n LANGUAGE sql\nBEGIN ATOMIC\n SELECT CASE WHEN true THEN 1 END;\nGRANT x;\nEND;\nSELECT 1;\n"},
+		{"odd names", "\\encoding SQL_ASCII\n\\connect -reuse-previous=on \"dbname='my-app\\'s \"\"odd\"\" one'\"\n\\connect \"a\"\"b\"\n", "\\connect scratch_my-app's \"odd\" one\n\\connect scratch_a\"b\n"},
+		{"strings with backslashes", "SET standard_conforming_strings = off;\nSELECT 'a\\'; GRANT x;';\nGRANT x;\nSET standard_conforming_strings = on;\nSELECT 'a\\'; GRANT x;\n", "SET standard_conforming_strings = off;\nSELECT 'a\\'; GRANT x;';\nSET standard_conforming_strings = on;\nSELECT 'a\\';"},
+		{"an escape after a number", "SELECT 1E'\\'; GRANT x;';\n", ""},
 		{"a parameter is no dollar quote", "PREPARE p AS SELECT $1, a$b$c;\nGRANT x;\n", "PREPARE p AS SELECT $1, a$b$c;\n"},
 	} {
 		if c.out == "" {
@@ -41,12 +48,12 @@ func TestTheFilter(t *testing.T) {
 			t.Errorf("%s: %v\n%s\nwant\n%s", c.name, err, got, c.out)
 		}
 	}
-	for _, bad := range []string{"\\! ls\n", "SELECT 1 \\! ls\n", "\\copy a to program 'x'\n", "\\i /etc/passwd\n", "SELECT 1; \\connect shop\n", "SELECT\n\\gexec\n", "\\o x\n", "E\\!\n"} {
+	for _, bad := range []string{"\\! ls\n", "SELECT 1 \\! ls\n", "\\copy a to program 'x'\n", "\\i /etc/passwd\n", "SELECT 1; \\connect shop\n", "SELECT\n\\gexec\n", "\\o x\n", "E\\!\n", "SELECT E'a'\n'\\'\n\\! ls\n"} {
 		if got, err := filtered("SELECT 0;\n" + bad); !errors.Is(err, errCommand) || strings.Contains(got, "\\") {
 			t.Errorf("%q: %q, %v", bad, got, err)
 		}
 	}
-	for _, bad := range []string{"COPY a FROM PROGRAM 'ls';\n", "COPY (SELECT 1) TO '/etc/x';\n", "copy a to program 'sh';\n"} {
+	for _, bad := range []string{"COPY a FROM PROGRAM 'ls';\n", "COPY (SELECT 1) TO '/etc/x';\n", "copy a to program 'sh';\n", "/* x */ COPY\n a\n TO PROGRAM 'sh';\n", "COPY a FROM stdin; SELECT 1;\n\\! ls\n"} {
 		if _, err := filtered(bad); err == nil {
 			t.Errorf("%q passes", bad)
 		}

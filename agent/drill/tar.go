@@ -10,6 +10,8 @@ import (
 	"io"
 	"os"
 	"path"
+	"path/filepath"
+	"regexp"
 	"syscall"
 )
 
@@ -28,7 +30,7 @@ func (a *attempt) tar(ctx context.Context, r *bufio.Reader) error {
 	}
 	dir, err := os.MkdirTemp(a.State, "drill-*")
 	if err != nil {
-		return err
+		return setup(err)
 	}
 	defer os.RemoveAll(dir)
 	if err := extract(ctx, r, dir); err != nil {
@@ -60,10 +62,53 @@ func extract(ctx context.Context, r io.Reader, dir string) error {
 		if err != nil {
 			return err
 		}
+		if err := room(dir, h.Size); err != nil {
+			return errors.Join(err, f.Close())
+		}
 		_, err = io.Copy(f, in)
 		if err := errors.Join(err, f.Close()); err != nil {
 			return fmt.Errorf("%s: %w", h.Name, err)
 		}
 	}
 	return ctx.Err()
+}
+
+// reserve is what unpacking leaves free: the agent keeps its state on the same disk.
+const reserve = 256 << 20
+
+// room says whether so many bytes more can be written below dir.
+func room(dir string, size int64) error {
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(dir, &fs); err != nil {
+		return err
+	}
+	if free := int64(fs.Bavail) * fs.Bsize; size > free-reserve {
+		return setup(fmt.Errorf("too little space to unpack the dump: %s has %d bytes free, and needs %d for the next file and %d for the agent", filepath.Dir(dir), free, size, int64(reserve)))
+	}
+	return nil
+}
+
+// unpackedName is what MkdirTemp makes of the name of tar.
+var unpackedName = regexp.MustCompile(`^drill-[0-9]+$`)
+
+// sweepState ends the processes of drills that were killed, and removes their directories: no other drill is under way.
+func sweepState(state string) (swept []string, err error) {
+	if n := killMarked(state); n > 0 {
+		swept = append(swept, fmt.Sprintf("processes (%d)", n))
+	}
+	entries, err := os.ReadDir(state)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		if !e.IsDir() || !unpackedName.MatchString(e.Name()) {
+			continue
+		}
+		dir := filepath.Join(state, e.Name())
+		if err := os.RemoveAll(dir); err != nil {
+			return swept, err
+		}
+		swept = append(swept, dir)
+	}
+	return swept, nil
 }

@@ -224,6 +224,8 @@ type Run struct {
 	Rows   int64         `json:"rows,omitempty"`
 	Passed bool          `json:"passed"`
 	Reason string        `json:"reason,omitempty"` // why not
+	// Setup says that the reason is something that the drill needs, such as a program, a key or a server: it says nothing of the backup.
+	Setup bool `json:"setup,omitempty"`
 }
 
 // Way is one way out for alarms.

@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -68,6 +68,9 @@ away. --due runs those whose time has come; a timer or cron calls that once a da
 				return err
 			}
 			defer func() { err = errors.Join(err, d.book.Close()) }()
+			if len(d.book.Swept) > 0 {
+				fmt.Fprintf(d.std.err, "removed what an interrupted drill had left: %s\n", printable(strings.Join(d.book.Swept, ", ")))
+			}
 			limitMemory(vault.ReadAhead)
 			return d.run(cmd.Context(), wanted, asJSON)
 		},
@@ -105,6 +108,9 @@ func (d *drilling) run(ctx context.Context, wanted []configs.Drill, asJSON bool)
 	}
 	failed, undone := 0, []error{}
 	for _, c := range wanted {
+		if ctx.Err() != nil {
+			break
+		}
 		series, err := d.series(ctx, c)
 		if err != nil {
 			undone = append(undone, fmt.Errorf("drill %s: %w", c.Name, err))
@@ -116,7 +122,7 @@ func (d *drilling) run(ctx context.Context, wanted []configs.Drill, asJSON bool)
 			}
 			r := d.one(ctx, c, s)
 			if ctx.Err() != nil {
-				return ctx.Err() // what a person has ended says nothing of the backup
+				break // what a person has ended says nothing of the backup
 			}
 			if !r.Passed() {
 				failed++
@@ -131,6 +137,8 @@ func (d *drilling) run(ctx context.Context, wanted []configs.Drill, asJSON bool)
 		return err
 	}
 	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
 	case failed > 0:
 		return errors.Join(append(undone, fmt.Errorf("%d of %d drills have failed", failed, len(d.all)))...)
 	case len(undone) > 0:
@@ -150,7 +158,7 @@ func (d *drilling) series(ctx context.Context, c configs.Drill) (names []string,
 				failed = append(failed, fmt.Errorf("%s: %w", t.Name, err))
 				break
 			}
-			if fits, _ := path.Match(c.Series, e.Series); e.Manifest && (fits || e.Series == c.Series) && !slices.Contains(names, e.Series) {
+			if e.Manifest && c.Covers(e.Series) && !slices.Contains(names, e.Series) {
 				names = append(names, e.Series)
 			}
 		}
@@ -173,12 +181,19 @@ func (d *drilling) one(ctx context.Context, c configs.Drill, series string) dril
 		record.Reason, record.Took = err.Error(), d.now().Sub(record.Began)
 		return record
 	}
+	unready := func(err error) drill.Record {
+		record.Setup = true
+		return fail(err)
+	}
 	ids, err := d.identities(c)
 	if err != nil {
-		return fail(err)
+		return unready(err)
 	}
 	r := &restoring{opened: d.from(record.Target), what: series, ids: ids, progress: newProgress(d.std.err), talk: d.std.err, now: d.now}
 	b, err := r.choose(ctx)
+	if err != nil && !errors.Is(err, vault.ErrIntegrity) {
+		return unready(err)
+	}
 	if err != nil {
 		return fail(err)
 	}
@@ -188,7 +203,7 @@ func (d *drilling) one(ctx context.Context, c configs.Drill, series string) dril
 	}
 	place, err := d.place(c, records)
 	if err != nil {
-		return fail(err)
+		return unready(err)
 	}
 	plain, pipe := io.Pipe()
 	fetched := make(chan struct{})
@@ -249,7 +264,7 @@ func (d *drilling) identities(c configs.Drill) ([]age.Identity, error) {
 // place is where the dump is restored to.
 func (d *drilling) place(c configs.Drill, records []drill.Record) (func(context.Context, drill.Dump, io.Reader) drill.Result, error) {
 	if c.Postgres == nil {
-		return (&drill.Command{Argv: c.Command, TimeLimit: c.TimeLimit, Now: d.now}).Run, nil
+		return (&drill.Command{Argv: c.Command, TimeLimit: c.TimeLimit, State: d.config.State, Now: d.now}).Run, nil
 	}
 	dsn, err := providers.ReadSecret(c.Postgres.DSN, c.Postgres.DSNFile)
 	if err != nil {
@@ -286,6 +301,9 @@ func (d *drilling) print(asJSON bool) error {
 		result := "passed"
 		if !r.Passed() {
 			result = "FAILED: " + printable(r.Reason)
+		}
+		if r.Setup {
+			result = "NOT RUN: " + printable(r.Reason)
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\n", r.Drill, printable(r.Series), r.Target, printable(r.Name), r.Took.Round(10*time.Millisecond), humanize.IBytes(uint64(r.Bytes)), r.Rows, result)
 	}

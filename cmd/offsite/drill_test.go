@@ -102,7 +102,7 @@ func TestADrill(t *testing.T) {
 	}
 	ship(strings.Replace(good, "1000\t", "a thousand\t", 1)) // whole, and wrong
 	fails("invalid input syntax for type integer")
-	if _, said := in.run(0, "agent", "--once"); !strings.Contains(said, "drill shop has failed") {
+	if _, said := in.run(0, "agent", "--once"); !strings.Contains(said, "drill shop has failed: ") {
 		t.Error(said)
 	}
 	sql("shop", "DELETE FROM users WHERE id > 1500")
@@ -148,4 +148,47 @@ func TestADrill(t *testing.T) {
 	}
 	in.run(2, "drill", "nobody")
 	in.run(4, "drill", "--target", "elsewhere")
+}
+
+// What was done before a person ends it is told and remembered; what was under way says nothing. What a drill needs is told from the backup.
+func TestADrillThatIsEnded(t *testing.T) {
+	in := install(t, "nas")
+	if err := os.WriteFile(filepath.Join(in.dumps, "shop_20261101_030000.sql"), []byte("-- PostgreSQL database dump\nSELECT 1;\n-- PostgreSQL database dump complete\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	in.run(0, "agent", "--once")
+	series := in.list()[0].Series
+	began := filepath.Join(in.dir, "began")
+	in.drills("  a:\n    series: " + series + "\n    identity_file: " + in.identity + "\n    command: [sh, -c, 'cat']\n" +
+		"  b:\n    series: " + series + "\n    identity_file: " + in.identity + "\n    command: [sh, -c, 'touch " + began + "; sleep 98.2']\n" +
+		"  c:\n    series: " + series + "\n    identity_file: " + in.identity + "\n    command: [sh, -c, 'cat']\n")
+	for _, args := range [][]string{{"drill"}, {"drill", "--json"}} {
+		os.Remove(began)
+		cmd := in.command(t.Context(), args...)
+		var out, said strings.Builder
+		cmd.Stdout, cmd.Stderr = &out, &said
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+			if _, err := os.Stat(began); err == nil {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatal("no drill begins")
+			}
+		}
+		cmd.Process.Signal(os.Interrupt)
+		cmd.Wait()
+		if code := cmd.ProcessState.ExitCode(); code != exitInterrupted || !strings.Contains(out.String(), "passed") && !strings.Contains(out.String(), `"drill": "a"`) || strings.Contains(out.String(), "sleep") {
+			t.Errorf("%d: %s%s", code, out.String(), said.String())
+		}
+	}
+	in.drills("  a:\n    series: " + series + "\n    every: 30d\n    identity_file: /nowhere/identity\n    command: [sh, -c, 'cat']\n")
+	if out, _ := in.run(1, "drill"); !strings.Contains(out, "NOT RUN: ") || !strings.Contains(out, "/nowhere/identity") {
+		t.Error(out)
+	}
+	if _, said := in.run(0, "agent", "--once"); !strings.Contains(said, "could not be run, which says nothing of the backup") {
+		t.Error(said)
+	}
 }
