@@ -202,7 +202,7 @@ func (c *clinic) admitPatient(t *testing.T, certificate time.Time) *patient {
 	os.Remove(p.path("etc/" + kitPage))
 	identity := p.write("drills/identity", secretA+"\n", 0o600)
 	p.edit(fmt.Sprintf("- path: %q\n", p.dumps), fmt.Sprintf("- path: %q\n    settle: 50ms\n", p.dumps))
-	p.edit("\nkeep:", "\ndrills:\n  shop: {series: shop, every: 30d, identity_file: "+identity+", command: [cat]}\n\nkeep:")
+	p.edit("\nkeep:", "\ndrills:\n  shop: {series: shop, every: 30d, identity_file: "+identity+", command: [cat]}\n\nalarms: {ways: {sh: {command: [\"true\"]}}}\n\nkeep:")
 	p.run(0, "agent", "--once")
 	p.run(0, "drill")
 	must(t, os.RemoveAll(p.path("drills")))
@@ -276,6 +276,8 @@ type sabotage struct {
 var year = 365 * 24 * time.Hour
 
 var sabotages = []sabotage{
+	{"nobody is told of alarms", func(p *patient) { p.edit("\nalarms: {ways: {sh: {command: [\"true\"]}}}\n", "\n") },
+		"backups", "ways", status.Warning, "nobody is told when something is wrong", "offsite alarm test", true},
 	{"a series that is late", func(p *patient) {
 		p.answer.Alarms = []status.Alarm{{Kind: status.KindOverdue, Level: status.Problem, Text: "series shop is overdue", Remedy: "look at the job that writes the dumps"}}
 	}, "backups", "overdue", status.Problem, "series shop is overdue", "look at the job", true},

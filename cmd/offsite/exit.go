@@ -36,6 +36,7 @@ var (
 	errUnpruned   error = partly("every dump is shipped, but retention could not do its part: the next run tries again")
 	errUnaccepted error = partly("not every target was reached: accept it again when they are")
 	errUnrepaired error = partly("not every target was reached: repair again when they are")
+	errUnprepared error = partly("the set-up is there, but these targets do not work yet; `offsite doctor` says what is wrong, and `offsite init` tries them again")
 	errUnverified error = partly("not every target could be looked at")
 	errUnlisted   error = partly("not all of the target could be read")
 )

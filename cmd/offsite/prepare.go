@@ -99,7 +99,7 @@ func prepare(ctx context.Context, path string, tried map[string]bool, std stream
 		}
 	}
 	if err := errors.Join(failed...); err != nil {
-		return fmt.Errorf("%w\n%w", errPartly, err)
+		return fmt.Errorf("%w\n%w", errUnprepared, err)
 	}
 	return nil
 }

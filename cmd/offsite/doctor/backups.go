@@ -27,6 +27,9 @@ func (p *Patient) backups(ctx context.Context) Group {
 		wrong++
 		g.add(a.Level, a.Kind, a.Remedy, "%s", a.Text)
 	}
+	if a := p.Config.Alarms; len(a.Ways)+len(a.Pings) == 0 {
+		g.warning("ways", "write one under alarms:, as example.yaml shows, and try it by `offsite alarm test`", "nobody is told when something is wrong: only the log, `offsite status` and the page know")
+	}
 	unknown := 0
 	for _, s := range h.Series {
 		if s.Due.IsZero() && !s.Expected {
