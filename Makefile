@@ -22,7 +22,7 @@ demo: build ## a dump goes offsite and comes back, in a scratch directory
 
 test: packages servers lint ## everything, race detector on; a skip is a failure
 	go build -o $(BIN)/report ./test/report
-	go test -race -timeout 15m -p 2 -json $(PKGS) | $(BIN)/report
+	go test -race -timeout 30m -p 2 -json $(PKGS) | $(BIN)/report
 
 lint: $(BIN)/staticcheck ## gofmt, vet, staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not gofmt-ed: $$unformatted"; exit 1; }

@@ -205,6 +205,7 @@ func (x *town) heard(when, hook string, letters ...string) {
 
 // Each alarm fires once, is repeated daily, and clears, at a real mail server and a real receiver of webhooks.
 func TestAlarmsOverTheWire(t *testing.T) {
+	t.Parallel()
 	x := newTown(t)
 	const whole = "--\n-- PostgreSQL database dump\n--\n\n--\n-- PostgreSQL database dump complete\n--\n"
 	for range 7 {

@@ -252,6 +252,7 @@ func (b *brokenOff) whole(expected int64) {
 // A restore to a file is killed, interrupted and its partial damaged: the next one fetches what is missing, and trusts
 // nothing of what lies there.
 func TestABrokenOffRestoreGoesOn(t *testing.T) {
+	t.Parallel()
 	b := newBrokenOff(t)
 	const block = 16 << 20
 	const onTheWay = 6 * block // at most: in memory, and what the kernel and the meter held
@@ -277,6 +278,7 @@ func TestABrokenOffRestoreGoesOn(t *testing.T) {
 
 // What others may read, or somebody may have laid there, gets nothing of a dump.
 func TestAPartialOfSomebodyElseIsNotUsed(t *testing.T) {
+	t.Parallel()
 	b := newBrokenOff(t)
 	b.broken(b.size/2, syscall.SIGINT)
 	name, other := b.partial(), filepath.Join(b.dir, "other")
@@ -300,6 +302,7 @@ func TestAPartialOfSomebodyElseIsNotUsed(t *testing.T) {
 
 // The only target goes away for a moment in the middle of a restore, which waits for it.
 func TestALoneTargetComesBack(t *testing.T) {
+	t.Parallel()
 	b := newBrokenOff(t)
 	b.m.arm(b.size/3, func() {
 		b.versity.Kill()
@@ -316,6 +319,7 @@ func TestALoneTargetComesBack(t *testing.T) {
 
 // Two restores of one backup into one directory do not write over each other.
 func TestAPartialIsForOne(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	one, err := openPartial(dir, "5f3c9a1e")
 	if err != nil {

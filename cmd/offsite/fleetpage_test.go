@@ -54,6 +54,7 @@ var wholeDump = []byte("--\n-- PostgreSQL database dump\n--\n\n--\n-- PostgreSQL
 // The running agent shows what all hosts have brought to a target: its own, a host whose key it trusts, and one that it does not know,
 // with a series that somebody named to break the page.
 func TestThePageShowsTheFleet(t *testing.T) {
+	t.Parallel()
 	in := install(t, "nas")
 	if err := os.WriteFile(filepath.Join(in.dumps, "shop_20261001_030000.sql"), wholeDump, 0o600); err != nil {
 		t.Fatal(err)

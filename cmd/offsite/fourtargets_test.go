@@ -195,6 +195,7 @@ func (in *installation) leftovers(target string) (left []string) {
 // The user's own disaster, the short way: a real database is dumped by a script like his, reaches four targets in one
 // run, and comes back from each, by stock age and by restore, into a database with the same rows.
 func TestADatabaseGoesOffsiteAndComesBack(t *testing.T) {
+	t.Parallel()
 	pg := servers.StartPostgres(t)
 	in := install(t, fourTargets...)
 	const database = "crypto-ai-agent"
@@ -258,6 +259,7 @@ func TestADatabaseGoesOffsiteAndComesBack(t *testing.T) {
 
 // One target is down for the whole run: the others have the dump, the exit status says so, and the next run delivers.
 func TestATargetThatIsDownGetsItsDumpLater(t *testing.T) {
+	t.Parallel()
 	in := install(t, "nas", "shore")
 	os.WriteFile(filepath.Join(in.dumps, "shop.sql"), []byte("a dump"), 0o600)
 	away := filepath.Join(in.dir, "away")

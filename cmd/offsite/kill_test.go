@@ -23,6 +23,7 @@ func random(seed byte, size int) []byte {
 // The program is killed again and again in the middle of its work, on every kind of target. In the end there is one
 // backup on each, whole, and nothing else.
 func TestKilledInTheMiddle(t *testing.T) {
+	t.Parallel()
 	in := install(t, fourTargets...)
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
@@ -159,6 +160,7 @@ func (in *installation) eventually(backups int) map[string][]listed {
 
 // What cron jobs, scripts and people do to files while the service runs.
 func TestDumpsAsTheyCome(t *testing.T) {
+	t.Parallel()
 	in := install(t, "nas")
 	in.configure("keep: {last: forever}\nseries: [{match: \"small*\", expect: never}]") // or most of these dumps would be declined as history, and missed since
 	at := func(name string) string { return filepath.Join(in.dumps, name) }

@@ -126,6 +126,7 @@ func home(t *testing.T, s *servers.OpenSSH) (home, dumps string) {
 // A newcomer with a directory of dumps and an OpenSSH account is shipping in under two minutes and fewer than ten answers, one of
 // which is a typo and another a wrong port.
 func TestANewcomerIsShippingInFewerThanTenAnswers(t *testing.T) {
+	t.Parallel()
 	s := servers.StartOpenSSH(t)
 	home, dumps := home(t, s)
 	config, state := filepath.Join(home, "etc", "offsite.yaml"), filepath.Join(home, "state")
@@ -171,6 +172,7 @@ func TestANewcomerIsShippingInFewerThanTenAnswers(t *testing.T) {
 
 // A password does not show, and lies in a file of its own.
 func TestAPasswordDoesNotShow(t *testing.T) {
+	t.Parallel()
 	s := servers.StartOpenSSH(t)
 	home, dumps := home(t, s)
 	must(t, os.RemoveAll(filepath.Join(home, ".ssh")))
@@ -202,6 +204,7 @@ func TestAPasswordDoesNotShow(t *testing.T) {
 
 // Whoever presses Ctrl-C half way finds everything as it was.
 func TestAnInterruptedInitLeavesNothing(t *testing.T) {
+	t.Parallel()
 	s := servers.StartOpenSSH(t)
 	home, dumps := home(t, s)
 	config := filepath.Join(home, "etc", "offsite.yaml")

@@ -23,6 +23,7 @@ import (
 // Four hundred daily dumps on every kind of target, by the built program: prune and the agent agree on the set that the
 // default policy keeps, which is worked out by hand here, and a second run removes nothing.
 func TestFourHundredDays(t *testing.T) {
+	t.Parallel()
 	targets := append(slices.Clone(fourTargets), "locked", "versions")
 	in := install(t, targets...)
 	const days = 400
@@ -174,6 +175,7 @@ func (in *installation) lockedAndHidden(removed int) {
 // The program is killed at fifty random instants of a prune of two hundred backups. Each time all that is listed is whole,
 // nothing that was to stay is gone, and in the end the next prune leaves exactly that.
 func TestKilledInTheMiddleOfAPrune(t *testing.T) {
+	t.Parallel()
 	in := install(t, "nas", "shore")
 	in.pushDays(200)
 	stays := in.stays()
@@ -324,6 +326,7 @@ func copyTree(t *testing.T, from, to string) {
 // A lock that the bucket cannot give is told when the target is set up, and again when something is to be shipped; nothing
 // is stored without it.
 func TestABucketThatCannotLock(t *testing.T) {
+	t.Parallel()
 	in := install(t, "minio")
 	path := filepath.Join(in.dir, "offsite.yaml")
 	text, err := os.ReadFile(path)

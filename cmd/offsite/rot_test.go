@@ -112,6 +112,7 @@ func rot(r *rand.Rand, s store, name string) (how string) {
 // A hundred objects rot on three targets, and each backup has one good copy left at least. verify finds every one, repair mends
 // every one and touches nothing else, and every backup comes back from every target, byte for byte.
 func TestBitRot(t *testing.T) {
+	t.Parallel()
 	const damages = 100
 	in := install(t, "nas", "minio", "shore")
 	in.configure("keep: {last: forever}\nblock_size: 8MiB")
@@ -227,6 +228,7 @@ func TestBitRot(t *testing.T) {
 // Whoever has the keys of a bucket with Object Lock cannot remove a backup, but can put something over it. Repair brings the good
 // one back, and that is locked as long as the policy keeps it.
 func TestRepairOfALockedBackup(t *testing.T) {
+	t.Parallel()
 	in := install(t, "nas", "minio", "locked")
 	in.configure("keep: {daily: 30}")
 	name := "shop_" + time.Now().UTC().Add(-24*time.Hour).Format("20060102") + "_030000.sql"

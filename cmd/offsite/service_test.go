@@ -48,6 +48,7 @@ func (h *heard) until(t *testing.T, words string) {
 
 // The service shows itself: to systemd, on its page, to Prometheus, and to those who are to be told of alarms.
 func TestTheServiceShowsItself(t *testing.T) {
+	t.Parallel()
 	in := install(t, "nas")
 	pings, told, systemd := &heard{}, filepath.Join(in.dir, "told"), &heard{}
 	watcher := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
