@@ -27,7 +27,7 @@ func TestEveryKindOfTarget(t *testing.T) {
 		}
 		return path
 	}
-	dump := bytes.Repeat([]byte("a line of a dump\n"), 2<<20) // 34 MB: three blocks
+	dump := random(3, 34<<20) // three blocks
 	file("dumps/shop_20261122_030001.sql", string(dump))
 	access, secret := file("access", first.AccessKey+"\n"), file("secret", first.SecretKey+"\n")
 	config := filepath.Join(dir, "offsite.yaml")
