@@ -93,15 +93,6 @@ func (w *worker) loadAdoption(ctx context.Context) error {
 	})
 }
 
-// meet adds a dump that was found, if the adoption has begun.
-func (a *adoption) meet(d *journal.Dump) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.series != nil {
-		a.of(d.Series).add(candidate(d))
-	}
-}
-
 // forget makes the next question look at the target again.
 func (a *adoption) forget() {
 	a.mu.Lock()

@@ -116,9 +116,6 @@ func (a *Agent) enter(dumps []*journal.Dump) error {
 		if a.isNewest(d) {
 			a.runs.follow(d, true)
 		}
-		for _, w := range a.workers {
-			w.adoption.meet(d)
-		}
 		a.offer(d)
 	}
 	a.changed.ring()

@@ -31,7 +31,7 @@ func (w *worker) care(ctx context.Context) error {
 		select {
 		case <-w.again[1]:
 			err = w.compareDamaged(ctx)
-		case <-time.After(place.Scrubbed.Add(daily).Sub(w.agent.Now())):
+		case <-time.After(min(daily, place.Scrubbed.Add(daily).Sub(w.agent.Now()))): // the clock may have been ahead
 			err = w.careOnce(ctx)
 		case <-ctx.Done():
 		}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -341,5 +342,35 @@ func TestADamagedJournalIsRefused(t *testing.T) {
 	}
 	if refused < 20 {
 		t.Errorf("only %d of 150 damaged journals were noticed", refused)
+	}
+}
+
+// Whoever opens a journal that was not closed leaves it its owner: root may only have asked how things are.
+func TestAJournalKeepsItsOwner(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal.db")
+	j, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	owner := os.Getuid()
+	if owner == 0 {
+		owner = 12345
+	}
+	if err := os.Chown(path, owner, -1); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(path + ".closed"); err != nil {
+		t.Fatal(err)
+	}
+	if j, err = Open(path); err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	info, err := os.Stat(path)
+	if err != nil || int(info.Sys().(*syscall.Stat_t).Uid) != owner {
+		t.Errorf("%+v, %v", info.Sys(), err)
 	}
 }

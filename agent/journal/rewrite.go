@@ -70,6 +70,9 @@ func rewrite(path string) error {
 		}
 		return errors.Join(fmt.Errorf("journal %s: %w", path, err), old.Close())
 	}
+	if owner, ok := info.Sys().(*syscall.Stat_t); ok { // root may only ask: the journal stays the agent's
+		os.Chown(fresh, int(owner.Uid), int(owner.Gid))
+	}
 	if err := os.Rename(fresh, path); err != nil { // while old still holds the lock of what was there
 		return errors.Join(err, old.Close())
 	}
