@@ -272,7 +272,7 @@ func TestATornJournalCostsNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		torn := bytes.Clone(whole)
-		at := len(torn) * i / 30
+		at := len(bytes.TrimRight(torn, "\x00")) * i / 30 // bbolt makes room for pages that nothing has used yet
 		switch i % 3 {
 		case 0:
 			torn = torn[:at]

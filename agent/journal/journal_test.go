@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -342,6 +343,45 @@ func TestADamagedJournalIsRefused(t *testing.T) {
 	}
 	if refused < 20 {
 		t.Errorf("only %d of 150 damaged journals were noticed", refused)
+	}
+}
+
+// A key that has become empty is damage too: what bbolt says when it shall write one is no reason for the agent not to start.
+func TestAnEmptyKeyIsDamage(t *testing.T) {
+	j, path := newJournal(t)
+	for i := range 200 {
+		if err := j.Add(owed(fmt.Sprintf("%08x", i), uint64(i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	j.Close()
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := 0
+	for page := 2 * os.Getpagesize(); page < len(whole); page += os.Getpagesize() {
+		// A page is id (8 bytes), flags (2; 2 is a leaf), count (2), overflow (4); its elements are flags, pos, ksize, vsize (4 each).
+		if binary.NativeEndian.Uint16(whole[page+8:]) != 2 || binary.NativeEndian.Uint16(whole[page+10:]) == 0 {
+			continue
+		}
+		torn := bytes.Clone(whole)
+		clear(torn[page+16+8 : page+16+12])
+		file := filepath.Join(t.TempDir(), "journal.db")
+		if err := os.WriteFile(file, torn, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		j, err := Open(file)
+		if err == nil { // a page that is free
+			j.Close()
+			continue
+		}
+		if refused++; !errors.Is(err, ErrUnusable) {
+			t.Errorf("%v", err)
+		}
+	}
+	if refused < 5 {
+		t.Errorf("only %d damaged pages were noticed", refused)
 	}
 }
 

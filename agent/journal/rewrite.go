@@ -133,7 +133,7 @@ func copyAll(old *bolt.DB, path string, size int64) (err error) {
 					}
 					copied, err := to.CreateBucket(name)
 					if err != nil {
-						return err
+						return damaged(name, err)
 					}
 					c.check = check(string(name))
 					return c.bucket(b, copied)
@@ -154,7 +154,7 @@ func (c *copier) bucket(from, to *bolt.Bucket) error {
 		if v == nil && from.Bucket(k) != nil {
 			within, err := to.CreateBucket(k)
 			if err != nil {
-				return err
+				return damaged(k, err)
 			}
 			return c.bucket(from.Bucket(k), within)
 		}
@@ -162,10 +162,19 @@ func (c *copier) bucket(from, to *bolt.Bucket) error {
 			return fmt.Errorf("%w: it has no end", ErrUnusable)
 		}
 		if err := c.check(v); err != nil {
-			return fmt.Errorf("%w: entry %q is damaged: %w", ErrUnusable, k, err)
+			return damaged(k, err)
 		}
-		return to.Put(k, v)
+		if err := to.Put(k, v); err != nil {
+			return damaged(k, err)
+		}
+		return nil
 	})
+}
+
+// damaged: what is under key is nothing that was ever written. Until the copy is committed bbolt keeps it in memory, so that
+// an error of its own tells of a key or a value that cannot be (an empty one, for instance), and not of the disk.
+func damaged(key []byte, err error) error {
+	return fmt.Errorf("%w: entry %q is damaged: %w", ErrUnusable, key, err)
 }
 
 // check is how the values of a bucket are looked at.
