@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"hash"
 	"io"
 
 	"golang.org/x/crypto/chacha20poly1305"
@@ -17,13 +18,21 @@ func sealedSize(plain int64) int64 { return plain + chunkCount(plain)*tagSize }
 func chunkCount(plain int64) int64 { return max(1, (plain+chunkSize-1)/chunkSize) }
 
 // fill makes block i in p, and the digest of its tags. Chunks lie across the edges of blocks: such a chunk is sealed
-// for both, and both digests cover it.
-func (s *Sealing) fill(ctx context.Context, src io.ReaderAt, i int, p []byte) (tags [sha256.Size]byte, err error) {
+// for both, and both digests cover it. sum, unless it is nil, is written all of p.
+func (s *Sealing) fill(ctx context.Context, src io.ReaderAt, i int, p []byte, sum hash.Hash) (tags [sha256.Size]byte, err error) {
 	b := s.chunks(i, p)
+	defer b.free(s)
+	b.sum = sum
 	if s.tap.waitsFor(i) {
-		return b.tapped(ctx, s, src, i)
+		err = b.tapped(ctx, s, src, i)
+	} else {
+		err = b.straight(s, src)
 	}
-	return b.straight(s, src)
+	if err != nil {
+		return tags, err
+	}
+	b.hash(len(p))
+	return sha256.Sum256(b.tags), nil
 }
 
 // chunks lays out block i in p, with what it has of the header.
@@ -54,62 +63,77 @@ type blockChunks struct {
 	first, last int64 // chunk numbers
 	plain       int64
 	tags        []byte
+	sum         hash.Hash // nil: nobody wants it
+	hashed      int       // so much of p was written to sum
 	// edges holds the first and the last chunk when they reach beyond p.
 	edges [2]*[sealedChunk]byte
 }
 
 // straight reads and seals chunk by chunk: the plaintext goes through a small buffer that stays in the processor's
 // cache, and only ciphertext goes to memory.
-func (b *blockChunks) straight(s *Sealing, src io.ReaderAt) (tags [sha256.Size]byte, err error) {
-	small, _ := s.small.Get().(*[sealedChunk]byte)
-	if small == nil {
-		small = new([sealedChunk]byte)
-	}
+func (b *blockChunks) straight(s *Sealing, src io.ReaderAt) error {
+	small := s.chunk()
 	defer s.small.Put(small)
 	for k := b.first; k <= b.last; k++ {
 		n := b.size(k)
 		if err := b.read(src, k, small[:n-tagSize]); err != nil {
-			return tags, err
+			return err
 		}
 		out, inside := small[:n], false
 		if at := k*sealedChunk - b.base; at >= 0 && at+n <= int64(len(b.p)) {
 			out, inside = b.p[at:at+n], true
 		}
 		b.seal(s, k, out, small[:n-tagSize])
-		if !inside {
-			b.copyEdge(k, out)
-		}
+		b.place(k, out, inside)
 	}
-	return sha256.Sum256(b.tags), nil
+	return nil
 }
 
 // tapped reads all plaintext to where its ciphertext will lie, gives it to the tap, and seals it in place. The tap
 // takes one block after the other; reading and sealing, for which blocks need not wait for each other, stay outside.
-func (b *blockChunks) tapped(ctx context.Context, s *Sealing, src io.ReaderAt, i int) (tags [sha256.Size]byte, err error) {
+func (b *blockChunks) tapped(ctx context.Context, s *Sealing, src io.ReaderAt, i int) error {
 	for k := b.first; k <= b.last; k++ {
-		buf, _ := b.chunk(k)
+		buf, _ := b.chunk(s, k)
 		if err := b.read(src, k, buf[:len(buf)-tagSize]); err != nil {
-			return tags, err
+			return err
 		}
 	}
-	if err := s.tap.give(ctx, i, b); err != nil {
-		return tags, err
+	if err := s.tap.give(ctx, i, func(to io.Writer) error { return b.own(s, to) }); err != nil {
+		return err
 	}
 	for k := b.first; k <= b.last; k++ {
-		buf, inside := b.chunk(k)
+		buf, inside := b.chunk(s, k)
 		b.seal(s, k, buf, buf[:len(buf)-tagSize])
-		if !inside {
-			b.copyEdge(k, buf)
-		}
+		b.place(k, buf, inside)
 	}
-	return sha256.Sum256(b.tags), nil
+	return nil
+}
+
+// place puts the part of chunk k that belongs to the block into it, if it is not there, and hashes it while the
+// processor's cache has it.
+func (b *blockChunks) place(k int64, sealed []byte, inside bool) {
+	at := k*sealedChunk - b.base
+	if !inside && at < 0 {
+		copy(b.p, sealed[-at:])
+	} else if !inside {
+		copy(b.p[at:], sealed)
+	}
+	b.hash(int(min(int64(len(b.p)), at+int64(len(sealed)))))
+}
+
+// hash writes what the block has up to end to the sum.
+func (b *blockChunks) hash(end int) {
+	if b.sum != nil && end > b.hashed {
+		b.sum.Write(b.p[b.hashed:end])
+		b.hashed = end
+	}
 }
 
 // size of chunk k with its tag.
 func (b *blockChunks) size(k int64) int64 { return min(chunkSize, b.plain-k*chunkSize) + tagSize }
 
 // chunk is where chunk k's plaintext and tag go: in p, or in edges when it is not all in p.
-func (b *blockChunks) chunk(k int64) (buf []byte, inside bool) {
+func (b *blockChunks) chunk(s *Sealing, k int64) (buf []byte, inside bool) {
 	n := b.size(k)
 	at := k*sealedChunk - b.base
 	if at >= 0 && at+n <= int64(len(b.p)) {
@@ -120,9 +144,26 @@ func (b *blockChunks) chunk(k int64) (buf []byte, inside bool) {
 		edge = &b.edges[0]
 	}
 	if *edge == nil {
-		*edge = new([sealedChunk]byte)
+		*edge = s.chunk()
 	}
 	return (*edge)[:n], false
+}
+
+// free gives the edges back.
+func (b *blockChunks) free(s *Sealing) {
+	for _, edge := range b.edges {
+		if edge != nil {
+			s.small.Put(edge)
+		}
+	}
+}
+
+// chunk is memory for one chunk, to be Put into small.
+func (s *Sealing) chunk() *[sealedChunk]byte {
+	if c, ok := s.small.Get().(*[sealedChunk]byte); ok {
+		return c
+	}
+	return new([sealedChunk]byte)
 }
 
 // read brings chunk k's plaintext.
@@ -148,24 +189,14 @@ func (b *blockChunks) seal(s *Sealing, k int64, out, plain []byte) {
 	b.tags = append(b.tags, out[len(plain):]...)
 }
 
-// copyEdge puts the part of chunk k that belongs to the block into it.
-func (b *blockChunks) copyEdge(k int64, sealed []byte) {
-	at := k*sealedChunk - b.base
-	if at < 0 {
-		copy(b.p, sealed[-at:])
-	} else {
-		copy(b.p[at:], sealed)
-	}
-}
-
-// own calls give with the plaintext of each chunk that starts in this block, in order, before it is sealed.
-func (b *blockChunks) own(give func([]byte) error) error {
+// own writes the plaintext of each chunk that starts in this block, in order, before it is sealed.
+func (b *blockChunks) own(s *Sealing, to io.Writer) error {
 	for k := b.first; k <= b.last; k++ {
 		if k*sealedChunk < b.base {
 			continue // it started in the block before
 		}
-		buf, _ := b.chunk(k)
-		if err := give(buf[:len(buf)-tagSize]); err != nil {
+		buf, _ := b.chunk(s, k)
+		if _, err := to.Write(buf[:len(buf)-tagSize]); err != nil {
 			return err
 		}
 	}

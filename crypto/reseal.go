@@ -46,7 +46,8 @@ func (r *Resealer) Block(ctx context.Context, src io.ReaderAt, i int, p []byte, 
 	if _, length := s.block(i); int64(len(p)) != length {
 		return false
 	}
-	if _, err := s.fill(ctx, src, i, p); err != nil || sha256.Sum256(p) != sum {
+	h := sha256.New()
+	if _, err := s.fill(ctx, src, i, p, h); err != nil || [sha256.Size]byte(h.Sum(nil)) != sum {
 		clear(p)
 		return false
 	}

@@ -21,6 +21,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"math"
 	"sync"
@@ -218,7 +219,11 @@ func (s *Sealing) seal(ctx context.Context, src io.ReaderAt, i int, p []byte, re
 	if first {
 		defer s.end(i)
 	}
-	if d.Tags, err = s.fill(ctx, src, i, p); err != nil {
+	var h hash.Hash
+	if first {
+		h = sha256.New()
+	}
+	if d.Tags, err = s.fill(ctx, src, i, p, h); err != nil {
 		return sum, s.failed(err)
 	}
 	if !first {
@@ -227,7 +232,7 @@ func (s *Sealing) seal(ctx context.Context, src io.ReaderAt, i int, p []byte, re
 		}
 		return known.Sum, nil
 	}
-	d.Sum = sha256.Sum256(p)
+	h.Sum(d.Sum[:0])
 	if err := record(i, d); err != nil {
 		return sum, err
 	}

@@ -106,9 +106,9 @@ func (t *tap) waitsFor(i int) bool {
 	return t.err == nil && i >= t.next
 }
 
-// give writes the plaintext of block i if it is the one that w needs. It waits while the blocks before it are all
-// being sealed by other calls.
-func (t *tap) give(ctx context.Context, i int, b *blockChunks) error {
+// give lets w have the plaintext of block i, which write brings, if that is the one that w needs. It waits while the blocks
+// before it are all being sealed by other calls.
+func (t *tap) give(ctx context.Context, i int, write func(to io.Writer) error) error {
 	for {
 		t.mu.Lock()
 		if t.err != nil || i < t.next {
@@ -117,10 +117,7 @@ func (t *tap) give(ctx context.Context, i int, b *blockChunks) error {
 		}
 		if i == t.next {
 			defer t.mu.Unlock()
-			t.err = b.own(func(p []byte) error {
-				_, err := t.w.Write(p)
-				return err
-			})
+			t.err = write(t.w)
 			t.next++
 			t.wake()
 			return nil

@@ -67,17 +67,18 @@ func Range(src providers.Source, i int) (offset, length int64) {
 // Block i starts only when block i-Parallel is written: whatever happens, all but the last Parallel blocks that were
 // started are there. Nothing writes any more when Fill returns.
 func Fill(ctx context.Context, f io.WriterAt, src providers.Source, from, to, piece int) error {
-	var turns [Parallel]chan struct{}
+	var turns [Parallel]chan []byte // each with a buffer
 	for i := range turns {
-		turns[i] = make(chan struct{}, 1)
-		turns[i] <- struct{}{}
+		turns[i] = make(chan []byte, 1)
+		turns[i] <- nil
 	}
 	group, writing := errgroup.WithContext(ctx)
 blocks:
 	for i := from; i < to; i++ {
 		turn := turns[i%Parallel]
+		var buffer []byte
 		select {
-		case <-turn:
+		case buffer = <-turn:
 		case <-writing.Done():
 			break blocks
 		}
@@ -87,10 +88,13 @@ blocks:
 				return err
 			}
 			defer b.Release()
-			if err := writeBlock(writing, f, b, int64(i)*src.BlockSize(), piece); err != nil {
+			if buffer == nil {
+				buffer = make([]byte, min(int64(piece), b.Body.Size()))
+			}
+			if err := writeBlock(writing, f, b, int64(i)*src.BlockSize(), buffer); err != nil {
 				return err
 			}
-			turn <- struct{}{}
+			turn <- buffer
 			return nil
 		})
 	}
@@ -100,8 +104,7 @@ blocks:
 	return ctx.Err()
 }
 
-func writeBlock(ctx context.Context, f io.WriterAt, b *providers.Block, offset int64, piece int) error {
-	buffer := make([]byte, min(int64(piece), b.Body.Size()))
+func writeBlock(ctx context.Context, f io.WriterAt, b *providers.Block, offset int64, buffer []byte) error {
 	for at := int64(0); at < b.Body.Size(); at += int64(len(buffer)) {
 		if err := ctx.Err(); err != nil {
 			return err

@@ -4,11 +4,14 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/http"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -22,6 +25,7 @@ type Transport struct {
 	http   *http.Transport
 	closed atomic.Bool
 	clock  atomic.Pointer[reading] // of the newest answer
+	pieces sync.Pool               // of *[pieceSize]byte
 }
 
 // reading is what the store's clock said in an answer, and when the certificate of that server expires, if it has one.
@@ -33,6 +37,8 @@ const (
 	large = 1 << 20
 	// agreement is how long to wait for it; some servers never say so and wait for the body.
 	agreement = time.Second
+	// pieceSize is what one write of a body carries; the standard library takes 32 KiB, and eight times as many system calls.
+	pieceSize = 256 << 10
 )
 
 // NewTransport is a transport that trusts the certificates in caFile, which may be empty, beside the system's.
@@ -40,28 +46,20 @@ func NewTransport(caFile string, idle time.Duration) (*Transport, error) {
 	if idle == 0 {
 		idle = DefaultIdle
 	}
-	roots, err := x509.SystemCertPool()
+	roots, err := trusted(caFile)
 	if err != nil {
-		roots = x509.NewCertPool()
+		return nil, err
 	}
-	if caFile != "" {
-		pem, err := os.ReadFile(caFile)
-		if err != nil {
-			return nil, err
-		}
-		if !roots.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%s holds no certificate in PEM form", caFile)
-		}
-	}
+	t := &Transport{pieces: sync.Pool{New: func() any { return new([pieceSize]byte) }}}
 	dialer := &net.Dialer{Timeout: min(idle, 30*time.Second), KeepAlive: 30 * time.Second}
-	return &Transport{http: &http.Transport{
+	t.http = &http.Transport{
 		Proxy: http.ProxyFromEnvironment,
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			c, err := dialer.DialContext(ctx, network, address)
 			if err != nil {
 				return nil, err
 			}
-			return &idleConn{c, idle}, nil
+			return &idleConn{c, idle, &t.pieces}, nil
 		},
 		TLSClientConfig:       &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:   min(idle, 30*time.Second),
@@ -72,7 +70,28 @@ func NewTransport(caFile string, idle time.Duration) (*Transport, error) {
 		WriteBufferSize:       256 << 10,
 		ReadBufferSize:        256 << 10,
 		DisableCompression:    true,
-	}}, nil
+	}
+	return t, nil
+}
+
+// trusted is the certificates in caFile and the system's; nil, if there is no caFile: the system's, which are then read when
+// they are needed first.
+func trusted(caFile string) (*x509.CertPool, error) {
+	if caFile == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(caFile)
+	if err != nil {
+		return nil, err
+	}
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		roots = x509.NewCertPool()
+	}
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s holds no certificate in PEM form", caFile)
+	}
+	return roots, nil
 }
 
 // RoundTrip is part of http.RoundTripper.
@@ -105,7 +124,8 @@ func (t *Transport) Close() {
 // idleConn gives each read and each write idle time to make progress.
 type idleConn struct {
 	net.Conn
-	idle time.Duration
+	idle   time.Duration
+	pieces *sync.Pool
 }
 
 func (c *idleConn) Read(p []byte) (int, error) {
@@ -115,11 +135,23 @@ func (c *idleConn) Read(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
-func (c *idleConn) Write(p []byte) (int, error) {
-	// While a request is written, the transport waits in Read for the answer: writing is progress too.
-	deadline := time.Now().Add(c.idle)
-	if err := c.SetDeadline(deadline); err != nil {
-		return 0, err
+func (c *idleConn) Write(p []byte) (sent int, err error) {
+	for {
+		// While a request is written, the transport waits in Read for the answer: writing is progress too.
+		if err := c.SetDeadline(time.Now().Add(c.idle)); err != nil {
+			return sent, err
+		}
+		n, err := c.Conn.Write(p[sent:])
+		sent += n
+		if n == 0 || !errors.Is(err, os.ErrDeadlineExceeded) { // else a slow line took a part of it
+			return sent, err
+		}
 	}
-	return c.Conn.Write(p)
+}
+
+// ReadFrom is part of io.ReaderFrom, by which the transport sends a body.
+func (c *idleConn) ReadFrom(r io.Reader) (sent int64, err error) {
+	piece := c.pieces.Get().(*[pieceSize]byte)
+	defer c.pieces.Put(piece)
+	return io.CopyBuffer(struct{ io.Writer }{c}, r, piece[:])
 }
