@@ -37,19 +37,24 @@ func (s *Sealing) fill(ctx context.Context, src io.ReaderAt, i int, p []byte, su
 
 // chunks lays out block i in p, with what it has of the header.
 func (s *Sealing) chunks(i int, p []byte) *blockChunks {
-	offset, length := s.block(i)
-	header := int64(len(s.header))
-	if offset < header {
+	if offset, _ := s.block(i); offset < int64(len(s.header)) {
 		copy(p, s.header[offset:])
 	}
+	b := s.layout(i)
+	b.p, b.tags = p, make([]byte, 0, (b.last-b.first+1)*tagSize)
+	return b
+}
+
+// layout says which chunks block i has, without memory for them.
+func (s *Sealing) layout(i int) *blockChunks {
+	offset, length := s.block(i)
+	header := int64(len(s.header))
 	b := &blockChunks{
-		p:     p,
 		base:  offset - header,
 		first: max(0, offset-header) / sealedChunk,
 		last:  (offset + length - header - 1) / sealedChunk,
 		plain: s.plainSize,
 	}
-	b.tags = make([]byte, 0, (b.last-b.first+1)*tagSize)
 	if offset+length <= header {
 		b.last = b.first - 1 // nothing but header
 	}
@@ -178,23 +183,25 @@ func (b *blockChunks) read(src io.ReaderAt, k int64, plain []byte) error {
 	return err
 }
 
-// seal turns chunk k's plaintext into ciphertext and tag in out, which may begin with the plaintext itself.
+// seal is sealChunk, and adds the tag to those of the block.
 func (b *blockChunks) seal(s *Sealing, k int64, out, plain []byte) {
+	b.sealChunk(s, k, out, plain)
+	b.tags = append(b.tags, out[len(plain):]...)
+}
+
+// sealChunk turns chunk k's plaintext into ciphertext and tag in out, which may begin with the plaintext itself.
+func (b *blockChunks) sealChunk(s *Sealing, k int64, out, plain []byte) {
 	var nonce [chacha20poly1305.NonceSize]byte
 	binary.BigEndian.PutUint64(nonce[3:11], uint64(k)) // the counter has 11 bytes; a file has less than 2^63 chunks
 	if k == chunkCount(b.plain)-1 {
 		nonce[11] = 1
 	}
 	s.aead.Seal(out[:0], nonce[:], plain, nil)
-	b.tags = append(b.tags, out[len(plain):]...)
 }
 
 // own writes the plaintext of each chunk that starts in this block, in order, before it is sealed.
 func (b *blockChunks) own(s *Sealing, to io.Writer) error {
-	for k := b.first; k <= b.last; k++ {
-		if k*sealedChunk < b.base {
-			continue // it started in the block before
-		}
+	for k := b.firstOwn(); k <= b.last; k++ {
 		buf, _ := b.chunk(s, k)
 		if _, err := to.Write(buf[:len(buf)-tagSize]); err != nil {
 			return err
@@ -202,3 +209,6 @@ func (b *blockChunks) own(s *Sealing, to io.Writer) error {
 	}
 	return nil
 }
+
+// firstOwn is the first chunk that starts in this block.
+func (b *blockChunks) firstOwn() int64 { return max(b.first, (b.base+sealedChunk-1)/sealedChunk) }

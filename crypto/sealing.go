@@ -48,6 +48,9 @@ var ErrSourceChanged = errors.New("the dump has changed since its sealing began"
 // errErased can occur after Erase.
 var errErased = errors.New("the sealing's keys have been erased")
 
+// errClosed can occur when a Stream is read after its Close.
+var errClosed = errors.New("the block was given back")
+
 // Sealing is one age file in the making: header, key and size, and the digests of the blocks sealed so far. It may be
 // used concurrently.
 type Sealing struct {
@@ -268,6 +271,13 @@ func (s *Sealing) end(i int) {
 	defer s.mu.Unlock()
 	close(s.making[i])
 	delete(s.making, i)
+}
+
+// useless is why nothing can be sealed any more; nil: it can.
+func (s *Sealing) useless() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
 }
 
 func (s *Sealing) failed(err error) error {

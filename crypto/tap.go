@@ -13,6 +13,7 @@ type tap struct {
 	mu      sync.Mutex
 	w       io.Writer
 	next    int           // the block that w needs now
+	part    []byte        // the tags of the chunks of that block which w has, if it came chunk by chunk
 	inside  map[int]int   // how many calls are sealing a block
 	changed chan struct{} // closed and renewed when next or inside changes
 	err     error         // of w
@@ -49,16 +50,14 @@ func (s *Sealing) Verify(ctx context.Context, src io.ReaderAt) error {
 }
 
 func (s *Sealing) again(ctx context.Context, src io.ReaderAt, from int, record Record) error {
-	scratch := make([]byte, min(s.blockSize, s.Size()))
-	defer clear(scratch)
+	var tags []byte
 	for i := from; i < s.Blocks(); i++ {
-		if err := ctx.Err(); err != nil {
+		b := s.layout(i)
+		b.tags = tags[:0]
+		if _, err := s.pass(ctx, src, i, b, record); err != nil {
 			return err
 		}
-		_, length := s.block(i)
-		if _, err := s.Seal(ctx, src, i, scratch[:length], record); err != nil {
-			return err
-		}
+		tags = b.tags
 	}
 	return nil
 }
@@ -111,7 +110,7 @@ func (t *tap) waitsFor(i int) bool {
 func (t *tap) give(ctx context.Context, i int, write func(to io.Writer) error) error {
 	for {
 		t.mu.Lock()
-		if t.err != nil || i < t.next {
+		if t.err != nil || i < t.next || len(t.part) > 0 { // who gives it chunk by chunk ends it, or Drain does
 			t.mu.Unlock()
 			return nil
 		}
@@ -132,6 +131,43 @@ func (t *tap) give(ctx context.Context, i int, write func(to io.Writer) error) e
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+	}
+}
+
+// chunk seals a chunk of a block that comes chunk by chunk, and gives w its plaintext before if that is what w needs now. seal
+// gives the chunk's tag. What w had from a call that got no further must be the same this time, so that what w saw is
+// what was sealed.
+func (t *tap) chunk(i int, b *blockChunks, k int64, plain []byte, seal func() []byte) error {
+	t.mu.Lock()
+	at := int(k-b.firstOwn()) * tagSize
+	if t.w == nil || t.err != nil || i != t.next || at < 0 || at > len(t.part) {
+		t.mu.Unlock()
+		seal()
+		return nil
+	}
+	if at < len(t.part) {
+		had := [tagSize]byte(t.part[at:])
+		t.mu.Unlock()
+		if [tagSize]byte(seal()) != had {
+			return ErrSourceChanged
+		}
+		return nil
+	}
+	defer t.mu.Unlock()
+	_, t.err = t.w.Write(plain)
+	t.part = append(t.part, seal()...)
+	return nil
+}
+
+// finish goes on to the next block when w has all of block i and its digest is known.
+func (t *tap) finish(i int, b *blockChunks) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	own := int(max(0, b.last-b.firstOwn()+1)) * tagSize
+	if t.w != nil && t.err == nil && i == t.next && len(t.part) == own {
+		t.next++
+		t.part = t.part[:0]
+		t.wake()
 	}
 }
 
