@@ -27,8 +27,8 @@ type Target interface {
 	// Put that failed or was cancelled leaves nothing that List, Stat or Get can see. It may leave what it sent so far
 	// in a hidden place (parts of a multipart upload, a temporary file); a later Put of the same name, by any process,
 	// finds it, compares it with src, and sends only the rest. Put trusts nothing that it finds: what cannot be
-	// compared is sent again. If src itself fails with an error that is [ErrSourceChanged], the bytes under this name
-	// will never be finished, and Put removes what it left.
+	// compared is sent again. If src itself, or the reading of a block, fails with an error that is [ErrSourceChanged], the
+	// bytes under this name will never be finished, and Put removes what it left.
 	//
 	// Put asks for the blocks of src in ascending order, several at a time at most, and releases each.
 	Put(ctx context.Context, name string, src Source) error
@@ -121,7 +121,9 @@ func Resumed(src Source, from, to int) {
 type Block struct {
 	// Index counts from 0.
 	Index int
-	// Body is the block's bytes. It may be read any number of times, in parallel, through its io.ReaderAt.
+	// Body is the block's bytes. It may be read any number of times, in parallel, through its io.ReaderAt. A large block is not
+	// held in memory but made while it is read: to read it from front to back is cheap, and an error may come in its
+	// middle, of the same kinds as from Source.Block.
 	Body *io.SectionReader
 	// Sum is the SHA-256 of Body.
 	Sum [32]byte

@@ -96,6 +96,32 @@ func (s *suite) changedSource(t *testing.T) {
 	}
 }
 
+// changedBody is a block that is made while it is read, and turns out to be another one when a part of it is sent.
+func (s *suite) changedBody(t *testing.T) {
+	target, name := s.open(t), s.prefix+"object"
+	for _, blocks := range []int64{1, 5} {
+		for _, cause := range []error{providers.ErrSourceChanged, errors.New("disk read error")} {
+			src := NewSource(2, blocks*s.Block, s.Block)
+			src.FailRead = func(i int, end int64) error {
+				if i == int(blocks-1) && end > s.Block/2 {
+					return fmt.Errorf("test: %w", cause)
+				}
+				return nil
+			}
+			if err := target.Put(s.ctx(t), name, src); !errors.Is(err, cause) {
+				t.Errorf("Put: %v, want %v", err, cause)
+			}
+			if err := src.check(); err != nil {
+				t.Error(err)
+			}
+			s.nothing(t, name)
+			if cause == providers.ErrSourceChanged {
+				s.noLeftovers(t, name)
+			}
+		}
+	}
+}
+
 // interrupt starts a Put and cancels it when block at is asked for.
 func (s *suite) interrupt(t *testing.T, name string, src *Source, at int) {
 	t.Helper()

@@ -18,6 +18,9 @@ type Source struct {
 	block int64
 	// Fail, if set, decides before each block whether making it fails.
 	Fail func(ctx context.Context, i int) error
+	// FailRead, if set, decides before each read of a block's body whether it fails: a block that is not held in memory is
+	// made while it is read. end is where the read ends, from the start of the block.
+	FailRead func(i int, end int64) error
 	// HideSums makes Sum know nothing, as of blocks that were never made.
 	HideSums bool
 
@@ -74,7 +77,7 @@ func (s *Source) Block(ctx context.Context, i int) (*providers.Block, error) {
 	s.made[i]++
 	s.mu.Unlock()
 	b := s.slice(i)
-	body := &body{source: s, bytes: bytes.NewReader(b)}
+	body := &body{source: s, block: i, bytes: bytes.NewReader(b)}
 	return providers.NewBlock(i, io.NewSectionReader(body, 0, int64(len(b))), sha256.Sum256(b), func() {
 		<-s.slots
 		s.mu.Lock()
@@ -87,6 +90,7 @@ func (s *Source) Block(ctx context.Context, i int) (*providers.Block, error) {
 // body is the bytes of a block until it is released. By then a real source has made another one in the same memory.
 type body struct {
 	source *Source
+	block  int
 	bytes  *bytes.Reader
 	over   bool // guarded by source.mu
 }
@@ -97,6 +101,11 @@ func (b *body) ReadAt(p []byte, offset int64) (int, error) {
 		b.source.late++
 	}
 	b.source.mu.Unlock()
+	if b.source.FailRead != nil {
+		if err := b.source.FailRead(b.block, offset+int64(len(p))); err != nil {
+			return 0, err
+		}
+	}
 	return b.bytes.ReadAt(p, offset)
 }
 

@@ -56,6 +56,7 @@ func Run(t *testing.T, cfg Config) {
 		{"put replaces", (*suite).replaces},
 		{"a failing source leaves the old object", (*suite).failingSource},
 		{"a changed source leaves nothing behind", (*suite).changedSource},
+		{"a source that fails while a block is read is no object, and a changed one leaves nothing behind", (*suite).changedBody},
 		{"a cancelled put ends promptly and shows nothing", (*suite).cancelled},
 		{"an interrupted put goes on where it stopped", (*suite).resumes},
 		{"another source under the same name is never mixed in", (*suite).neverMixes},
