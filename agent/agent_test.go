@@ -43,6 +43,7 @@ type host struct {
 	trusted  *crypto.Verifiers
 	a, b     *mem.Target
 	block    int64
+	whole    int64                         // the largest block that is held in memory; 0: any
 	policy   func(string) retention.Policy // of target a; nil: no retention
 	mode     agent.Mode
 	onlyA    bool      // the configuration has only target a
@@ -121,7 +122,7 @@ func (h *host) options(targets []agent.Target, log io.Writer) agent.Options {
 		Recipients: []age.Recipient{h.identity.Recipient()}, RecipientNames: []string{h.identity.Recipient().String()},
 		Signer: h.signer, Trusted: h.trusted,
 		Targets: targets,
-		State:   h.state, Journal: h.journal, Afresh: h.journal != "journal.db", Memory: 1 << 20, BlockSize: h.block, Program: "test",
+		State:   h.state, Journal: h.journal, Afresh: h.journal != "journal.db", Memory: 1 << 20, BlockSize: h.block, Whole: h.whole, Program: "test",
 		Now: h.now, Log: slog.New(slog.NewTextHandler(log, nil)), Observer: silent{},
 		Ways: h.ways, Pings: h.pings, Expect: h.expect, Expected: h.expected, Drills: h.drills,
 	}
@@ -188,8 +189,18 @@ func (h *host) check(target *mem.Target, want map[string][]byte) {
 	}
 }
 
+// ways are the largest blocks that are held in memory: any, and none, so that all are made while they are sent.
+var ways = map[string]int64{"held": 0, "streamed": 1}
+
 func TestADumpReachesEveryTargetOnce(t *testing.T) {
+	for way, whole := range ways {
+		t.Run(way, func(t *testing.T) { reachesEveryTargetOnce(t, whole) })
+	}
+}
+
+func reachesEveryTargetOnce(t *testing.T, whole int64) {
 	h := newHost(t)
+	h.whole = whole
 	want := map[string][]byte{
 		"db_20261122_030001.sql": h.write("db_20261122_030001.sql", 300_000),
 		"db_20261121_030001.sql": h.write("db_20261121_030001.sql", 10),
@@ -251,33 +262,41 @@ func TestACrashAtAnyStepLosesAndDoublesNothing(t *testing.T) {
 		{Op: "list"}, {Op: "put", Name: ".age"}, {Op: "block", Name: ".age"}, {Op: "block", Name: ".age", Block: 3}, {Op: "commit", Name: ".age"},
 		{Op: "done", Name: ".age"}, {Op: "put", Name: ".manifest"}, {Op: "commit", Name: ".manifest"}, {Op: "done", Name: ".manifest"},
 	} {
-		t.Run(fmt.Sprintf("%s%s%d", at.Op, at.Name, at.Block), func(t *testing.T) {
-			h := newHost(t)
-			want := map[string][]byte{"db_20261122_030001.sql": h.write("db_20261122_030001.sql", 500_000)}
-			crash(h, at)
-			var sent atomic.Int32
-			h.a.Fault(func(c mem.Call) error {
-				if c.Op == "block" && strings.HasSuffix(c.Name, ".age") {
-					sent.Add(1)
-				}
-				return nil
-			})
-			if s := h.once(); !s.Complete() {
-				t.Errorf("%+v", s)
+		for way, whole := range ways {
+			if whole > 0 && at.Op != "block" {
+				continue // it is all the same
 			}
-			h.check(h.a, want)
-			h.check(h.b, want)
-			most := int32(8)
-			switch {
-			case at.Block == 3:
-				most = 8 - 3
-			case at.Op == "done" || at.Name == ".manifest":
-				most = 0
-			}
-			if sent.Load() > most {
-				t.Errorf("after the crash %d blocks were sent, want %d at most", sent.Load(), most)
-			}
-		})
+			t.Run(fmt.Sprintf("%s%s%d %s", at.Op, at.Name, at.Block, way), func(t *testing.T) { crashesAndGoesOn(t, at, whole) })
+		}
+	}
+}
+
+func crashesAndGoesOn(t *testing.T, at mem.Call, whole int64) {
+	h := newHost(t)
+	h.whole = whole
+	want := map[string][]byte{"db_20261122_030001.sql": h.write("db_20261122_030001.sql", 500_000)}
+	crash(h, at)
+	var sent atomic.Int32
+	h.a.Fault(func(c mem.Call) error {
+		if c.Op == "block" && strings.HasSuffix(c.Name, ".age") {
+			sent.Add(1)
+		}
+		return nil
+	})
+	if s := h.once(); !s.Complete() {
+		t.Errorf("%+v", s)
+	}
+	h.check(h.a, want)
+	h.check(h.b, want)
+	most := int32(8)
+	switch {
+	case at.Block == 3:
+		most = 8 - 3
+	case at.Op == "done" || at.Name == ".manifest":
+		most = 0
+	}
+	if sent.Load() > most {
+		t.Errorf("after the crash %d blocks were sent, want %d at most", sent.Load(), most)
 	}
 }
 
@@ -335,7 +354,14 @@ func TestALostStateIsRebuiltFromTheTargets(t *testing.T) {
 }
 
 func TestADumpThatChangesWhileItIsShippedIsShippedAnew(t *testing.T) {
+	for way, whole := range ways {
+		t.Run(way, func(t *testing.T) { changesAndIsShippedAnew(t, whole) })
+	}
+}
+
+func changesAndIsShippedAnew(t *testing.T, whole int64) {
 	h := newHost(t)
+	h.whole = whole
 	name := "db_20261122_030001.sql"
 	h.write(name, 500_000)
 	path := filepath.Join(h.dumps, name)
@@ -354,6 +380,7 @@ func TestADumpThatChangesWhileItIsShippedIsShippedAnew(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	h.check(h.a, map[string][]byte{name: bytes.Repeat([]byte("y"), 400_000)})
+	h.check(h.b, map[string][]byte{name: bytes.Repeat([]byte("y"), 400_000)})
 }
 
 func TestRunShipsWhatComesAndEndsWithItsContext(t *testing.T) {

@@ -27,7 +27,7 @@ type share struct {
 }
 
 // take waits for size bytes, from the target's own block first, and returns a buffer and the function that gives it
-// back. A block larger than all shared memory is given when it can be the target's only one.
+// back. More than all shared memory is given when it can be the target's only piece.
 func (s *share) take(ctx context.Context, size int64) ([]byte, func(), error) {
 	m := s.memory
 	for {

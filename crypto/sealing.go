@@ -69,10 +69,14 @@ type Sealing struct {
 // BlockSize is the usual size of a block: 16 MiB.
 const BlockSize = 16 << 20
 
-// BlockSizeFor is smallest, doubled until at most 10,000 blocks make the sealed form of size bytes.
+// LargestBlock is the largest block that BlockSizeFor makes: S3 takes no part of more than 5 GiB.
+const LargestBlock = 4 << 30
+
+// BlockSizeFor is smallest, doubled until at most 10,000 blocks make the sealed form of size bytes. Beyond 39 TiB, which no S3
+// store takes from us, they are more, of LargestBlock.
 func BlockSizeFor(size, smallest int64) int64 {
 	block := smallest
-	for sealedSize(size)+4096 > block*maxBlocks { // 4096: more than any usual header
+	for block < LargestBlock && sealedSize(size)+4096 > block*maxBlocks { // 4096: more than any usual header
 		block *= 2
 	}
 	return block
