@@ -24,6 +24,9 @@ func (s *Sealing) fill(ctx context.Context, src io.ReaderAt, i int, p []byte, su
 	defer b.free(s)
 	b.sum = sum
 	if s.tap.waitsFor(i) {
+		if err := s.catchUp(ctx, src, i); err != nil {
+			return tags, err
+		}
 		err = b.tapped(ctx, s, src, i)
 	} else {
 		err = b.straight(s, src)

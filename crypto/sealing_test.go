@@ -322,6 +322,53 @@ func TestBlocksInOrderNeedNoSecondReading(t *testing.T) {
 	}
 }
 
+// Blocks that several senders ask for come a little out of order. Those that were too early are read a second time, and
+// nothing else is.
+func TestBlocksOutOfOrderAreReadAgainAlone(t *testing.T) {
+	const block = 100000
+	plain := pattern(3 << 20)
+	for _, c := range []struct {
+		name  string
+		swaps int // pairs of neighbours that change places, from the first on
+		again int // bytes that may be read twice
+	}{{"the first two", 1, 2 * block}, {"the first six", 3, 6 * block}} {
+		s, _ := newSealing(t, int64(len(plain)), block)
+		order := make([]int, s.Blocks())
+		for i := range order {
+			order[i] = i
+		}
+		for i := range c.swaps {
+			order[2*i], order[2*i+1] = order[2*i+1], order[2*i]
+		}
+		var seen bytes.Buffer
+		s.Tap(&seen)
+		src := &readCounter{ReaderAt: bytes.NewReader(plain)}
+		sealAll(t, s, src, order)
+		if err := s.Drain(t.Context(), src, noRecord); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(seen.Bytes(), plain) {
+			t.Errorf("%s: the tap saw %d bytes", c.name, seen.Len())
+		}
+		once := len(plain) + 2*(64<<10)*s.Blocks() // chunks lie across the edges of blocks
+		if int(src.read) > once+2*c.again {
+			t.Errorf("%s: %d bytes were read of %d", c.name, src.read, len(plain))
+		}
+	}
+}
+
+// readCounter counts the bytes that are read. It is for one reader at a time.
+type readCounter struct {
+	io.ReaderAt
+	read int64
+}
+
+func (r *readCounter) ReadAt(p []byte, off int64) (int, error) {
+	n, err := r.ReaderAt.ReadAt(p, off)
+	r.read += int64(n)
+	return n, err
+}
+
 func TestDrainAndVerifySeeAChange(t *testing.T) {
 	plain := pattern(300000)
 	s, _ := newSealing(t, 300000, 100000)

@@ -7,8 +7,9 @@ import (
 )
 
 // tap hands the plaintext, in order and once, to a writer: a hash, say. It lives off the bytes that are sealed
-// anyway. Blocks that come out of order wait only while another call is sure to bring what comes before; what nobody
-// brings (the blocks that an earlier run has sent) is left to Drain.
+// anyway. Blocks that come out of order wait only while another call is sure to bring what comes before; a few that were
+// too early are read again by the next call (catchUp), and what nobody brings (the blocks that an earlier run has sent)
+// is left to Drain.
 type tap struct {
 	mu      sync.Mutex
 	w       io.Writer
@@ -45,7 +46,6 @@ func (s *Sealing) Drain(ctx context.Context, src io.ReaderAt, record Record) err
 
 // Verify seals every block once more and compares it: nil means that src is still what was sealed.
 func (s *Sealing) Verify(ctx context.Context, src io.ReaderAt) error {
-	unexpected := func(int, Digest) error { return ErrSourceChanged }
 	return s.again(ctx, src, 0, unexpected)
 }
 
@@ -61,6 +61,41 @@ func (s *Sealing) again(ctx context.Context, src io.ReaderAt, from int, record R
 	}
 	return nil
 }
+
+// maxMissed is how many blocks a call of Seal reads again for the tap.
+const maxMissed = 8
+
+// catchUp brings the tap the blocks before i that were sealed before their turn, which happens when several calls begin at
+// once. Without it, all that follows would be left to Drain: each byte would be read and sealed twice.
+func (s *Sealing) catchUp(ctx context.Context, src io.ReaderAt, i int) error {
+	for {
+		k, missed := s.missed(i)
+		if !missed {
+			return nil
+		}
+		b := s.layout(k)
+		b.tags = make([]byte, 0, s.Held(k))
+		if _, err := s.pass(ctx, src, k, b, unexpected); err != nil {
+			return err
+		}
+	}
+}
+
+// missed is the block that w needs, if it was sealed and nobody is bringing it.
+func (s *Sealing) missed(before int) (k int, missed bool) {
+	t := &s.tap
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	k = t.next
+	if t.err != nil || k >= before || before-k > maxMissed || t.inside[k] > 0 {
+		return k, false
+	}
+	_, sealed := s.Digest(k)
+	return k, sealed
+}
+
+// unexpected is the Record of a block that has been sealed before.
+func unexpected(int, Digest) error { return ErrSourceChanged }
 
 // progress is the block that w needs now, and the error that w gave.
 func (t *tap) progress() (next int, err error) {
