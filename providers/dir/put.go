@@ -89,7 +89,7 @@ func fill(ctx context.Context, f *os.File, src providers.Source) error {
 		return err
 	}
 	providers.Resumed(src, 0, first)
-	if err := files.Fill(ctx, f, src, first, providers.Blocks(src), 1<<20); err != nil {
+	if err := files.NewFiller(1<<20).Fill(ctx, f, src, first, providers.Blocks(src)); err != nil {
 		return err
 	}
 	return complete(f, src)

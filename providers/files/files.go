@@ -63,19 +63,30 @@ func Range(src providers.Source, i int) (offset, length int64) {
 	return offset, min(src.BlockSize(), src.Size()-offset)
 }
 
-// Fill writes the blocks from..to-1 of src, piece bytes at a time so that a cancelled Put ends soon on a slow disk.
-// Block i starts only when block i-Parallel is written: whatever happens, all but the last Parallel blocks that were
-// started are there. Nothing writes any more when Fill returns.
-func Fill(ctx context.Context, f io.WriterAt, src providers.Source, from, to, piece int) error {
-	var turns [Parallel]chan []byte // each with a buffer
-	for i := range turns {
-		turns[i] = make(chan []byte, 1)
-		turns[i] <- nil
+// Filler writes blocks into a file, a piece at a time so that a cancelled Put ends soon on a slow disk. It is for one file.
+type Filler struct {
+	piece int
+	turns [Parallel]chan []byte // each with the buffer of whoever has the turn
+}
+
+// NewFiller makes a Filler for pieces of so many bytes.
+func NewFiller(piece int) *Filler {
+	f := &Filler{piece: piece}
+	for i := range f.turns {
+		f.turns[i] = make(chan []byte, 1)
+		f.turns[i] <- nil
 	}
+	return f
+}
+
+// Fill writes the blocks from..to-1 of src. Block i starts only when block i-Parallel is written: whatever happens, all but
+// the last Parallel blocks that were started are there. Nothing writes any more when Fill returns. It may be called again
+// when it has returned no error.
+func (f *Filler) Fill(ctx context.Context, file io.WriterAt, src providers.Source, from, to int) error {
 	group, writing := errgroup.WithContext(ctx)
 blocks:
 	for i := from; i < to; i++ {
-		turn := turns[i%Parallel]
+		turn := f.turns[i%Parallel]
 		var buffer []byte
 		select {
 		case buffer = <-turn:
@@ -89,9 +100,9 @@ blocks:
 			}
 			defer b.Release()
 			if buffer == nil {
-				buffer = make([]byte, min(int64(piece), b.Body.Size()))
+				buffer = make([]byte, min(int64(f.piece), src.BlockSize()))
 			}
-			if err := writeBlock(writing, f, b, int64(i)*src.BlockSize(), buffer); err != nil {
+			if err := writeBlock(writing, file, b, int64(i)*src.BlockSize(), buffer); err != nil {
 				return err
 			}
 			turn <- buffer

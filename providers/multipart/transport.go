@@ -39,6 +39,8 @@ const (
 	agreement = time.Second
 	// pieceSize is what one write of a body carries; the standard library takes 32 KiB, and eight times as many system calls.
 	pieceSize = 256 << 10
+	// bufferSize is for a small request or answer to go in one piece. What is larger goes around the buffers.
+	bufferSize = 64 << 10
 )
 
 // NewTransport is a transport that trusts the certificates in caFile, which may be empty, beside the system's.
@@ -67,8 +69,8 @@ func NewTransport(caFile string, idle time.Duration) (*Transport, error) {
 		ExpectContinueTimeout: agreement,
 		MaxIdleConnsPerHost:   32,
 		IdleConnTimeout:       idle,
-		WriteBufferSize:       256 << 10,
-		ReadBufferSize:        256 << 10,
+		WriteBufferSize:       bufferSize,
+		ReadBufferSize:        bufferSize,
 		DisableCompression:    true,
 	}
 	return t, nil

@@ -165,12 +165,13 @@ func (t *Target) makeParents(c *conn, dir string) error {
 // fill sends the blocks from first on. What comes before them may not be durable yet: it was only read back.
 func (t *Target) fill(ctx context.Context, c *conn, f *sftp.File, src providers.Source, first int) error {
 	blocks := providers.Blocks(src)
+	filler := files.NewFiller(piece)
 	providers.Resumed(src, 0, first)
 	for from := first; from < blocks; from += syncEvery {
 		if err := c.sync(f); err != nil {
 			return err
 		}
-		if err := files.Fill(ctx, watchedWriter{c, f}, src, from, min(from+syncEvery, blocks), piece); err != nil {
+		if err := filler.Fill(ctx, watchedWriter{c, f}, src, from, min(from+syncEvery, blocks)); err != nil {
 			return err
 		}
 	}
