@@ -130,6 +130,7 @@ type Agent struct {
 	workers   []*worker
 	shipments shipments
 	held      held
+	memory    *memory
 	newest    newest
 	exams     *exams
 	suspects  suspects
@@ -207,7 +208,7 @@ func (a *Agent) addWorkers() error {
 	if err := a.journal.Only(names); err != nil {
 		return err
 	}
-	budget := newMemory(a.Memory, a.usualBlock(), len(a.Targets))
+	a.memory = newMemory(a.Memory, a.usualBlock(), len(a.Targets))
 	for _, t := range a.Targets {
 		place, err := a.journal.Place(t.Name)
 		if err != nil {
@@ -225,7 +226,7 @@ func (a *Agent) addWorkers() error {
 		if err := a.journal.Reconsider(t.Name, policy); err != nil {
 			return err
 		}
-		a.workers = append(a.workers, newWorker(a, t, &share{memory: budget}))
+		a.workers = append(a.workers, newWorker(a, t, &share{memory: a.memory}))
 	}
 	return a.resume()
 }
@@ -297,6 +298,7 @@ func (a *Agent) resealed(d *journal.Dump) (*journal.Dump, error) {
 // Close gives back the journal and the state directory. Run or Once must have returned.
 func (a *Agent) Close() error {
 	a.held.close()
+	a.memory.close()
 	return errors.Join(a.journal.Close(), a.lock.release())
 }
 

@@ -2,18 +2,28 @@ package agent
 
 import (
 	"context"
+	"fmt"
 	"sync"
+
+	"golang.org/x/sys/unix"
 )
 
 // Memory is the budget for blocks in flight, shared by all targets and dumps. Each target has one block's worth of
 // its own, and all compete for the rest: a slow target may hold what it took, but never stops another.
+//
+// Large buffers lie outside of the garbage collector's heap, which would let as much garbage gather as there are blocks, and
+// the system has them back as soon as nothing is in flight.
 type memory struct {
 	mu     sync.Mutex
 	shared int64 // bytes that any target may take
 	freed  chan struct{}
 	class  int64    // size of the pooled buffers: the largest seen
 	pool   [][]byte // given back, and within the budget since they were taken from it
+	out    int      // how many buffers are taken
 }
+
+// large is from which size on buffers are pooled.
+const large = 1 << 20
 
 // newMemory divides total bytes among targets: one block of blockSize for each, the rest shared.
 func newMemory(total, blockSize int64, targets int) *memory {
@@ -34,20 +44,15 @@ func (s *share) take(ctx context.Context, size int64) ([]byte, func(), error) {
 		m.mu.Lock()
 		freed := m.freed
 		own := !s.held
-		ok := own || size <= m.shared
-		var b []byte
-		if ok {
-			if own {
-				s.held = true
-			} else {
-				m.shared -= size
+		if own || size <= m.shared {
+			b, err := m.buffer(size)
+			if err == nil {
+				s.has(b, own)
 			}
-			b = m.buffer(size)
+			m.mu.Unlock()
+			return b, func() { s.give(b, own) }, err
 		}
 		m.mu.Unlock()
-		if ok {
-			return b, func() { s.give(b, own) }, nil
-		}
 		select {
 		case <-freed:
 		case <-ctx.Done():
@@ -56,10 +61,21 @@ func (s *share) take(ctx context.Context, size int64) ([]byte, func(), error) {
 	}
 }
 
+// has notes that a buffer is taken. The caller holds the memory's lock.
+func (s *share) has(b []byte, own bool) {
+	s.memory.out++
+	if own {
+		s.held = true
+	} else {
+		s.memory.shared -= int64(len(b))
+	}
+}
+
 func (s *share) give(b []byte, own bool) {
 	m := s.memory
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.out--
 	if own {
 		s.held = false
 	} else {
@@ -70,28 +86,57 @@ func (s *share) give(b []byte, own bool) {
 	m.freed = make(chan struct{})
 }
 
-// buffer reuses what was given back, so that the heap does not grow with every block.
-func (m *memory) buffer(size int64) []byte {
-	if n := len(m.pool); n > 0 && size > m.class/2 && size <= m.class {
+// buffer reuses what was given back.
+func (m *memory) buffer(size int64) ([]byte, error) {
+	class := sizeClass(size)
+	if class < large {
+		return make([]byte, size), nil
+	}
+	if n := len(m.pool); n > 0 && class == m.class {
 		b := m.pool[n-1]
 		m.pool = m.pool[:n-1]
-		return b[:size]
+		return b[:size], nil
 	}
-	return make([]byte, size, sizeClass(size))
+	b, err := unix.Mmap(-1, 0, int(class), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		return nil, fmt.Errorf("memory for a block of %d bytes: %w", size, err)
+	}
+	return b[:size], nil
 }
 
-// keep pools large buffers of one size only: small ones cost little to make, and pools of many sizes would add up to
-// more than the budget.
+// keep pools large buffers of one size only, the largest: pools of many sizes would add up to more than the budget. A pool
+// that nobody needs has addresses, and no memory.
 func (m *memory) keep(b []byte) {
-	const large = 1 << 20
-	class := int64(cap(b))
-	if class < large || class < m.class {
-		return
+	switch class := int64(cap(b)); {
+	case class < large:
+	case class < m.class:
+		unix.Munmap(b[:class])
+	case class > m.class:
+		m.drop()
+		m.class = class
+		fallthrough
+	default:
+		m.pool = append(m.pool, b[:class])
 	}
-	if class > m.class {
-		m.class, m.pool = class, nil
+	if m.out == 0 {
+		for _, b := range m.pool {
+			unix.Madvise(b, unix.MADV_DONTNEED)
+		}
 	}
-	m.pool = append(m.pool, b)
+}
+
+// close gives all memory back. Nothing may be in flight.
+func (m *memory) close() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.drop()
+}
+
+func (m *memory) drop() {
+	for _, b := range m.pool {
+		unix.Munmap(b)
+	}
+	m.pool = nil
 }
 
 // sizeClass is the next power of two, so that the last, shorter block of a dump can lend its buffer to a whole one.

@@ -24,7 +24,6 @@ func agentCommand(config *string, std streams) *cobra.Command {
 				return err
 			}
 			defer func() { err = errors.Join(err, closeTargets(o.Targets)) }()
-			limitMemory(o.Memory)
 			a, err := agent.New(o)
 			if err != nil {
 				return err
@@ -43,7 +42,7 @@ func agentCommand(config *string, std streams) *cobra.Command {
 	return cmd
 }
 
-// limitMemory keeps the garbage collector from letting the heap grow to twice the budget for blocks.
+// limitMemory keeps the garbage collector from letting the heap grow to twice the blocks that it holds.
 func limitMemory(budget int64) {
 	const rest = 28 << 20 // all but the blocks
 	debug.SetMemoryLimit(budget + rest)

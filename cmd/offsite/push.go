@@ -24,7 +24,6 @@ shipped for the agent too; while the agent runs, it ships those by itself. Other
 				return err
 			}
 			defer func() { err = errors.Join(err, closeTargets(o.Targets)) }()
-			limitMemory(o.Memory)
 			for i := range o.Targets {
 				o.Targets[i].Retention = agent.Off // what a person pushes is shipped, whatever its age
 			}

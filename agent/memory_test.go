@@ -1,0 +1,64 @@
+package agent
+
+import (
+	"bytes"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Blocks use the same memory one after the other while something is in flight, and none when nothing is.
+func TestMemoryIsGivenBackWhenNothingIsInFlight(t *testing.T) {
+	m := newMemory(4*large, large, 1)
+	defer m.close()
+	s := &share{memory: m}
+	take := func(size int64) ([]byte, func()) {
+		b, give, err := s.take(t.Context(), size)
+		if err != nil || int64(len(b)) != size {
+			t.Fatalf("%d bytes, %v", len(b), err)
+		}
+		copy(b, bytes.Repeat([]byte{1}, int(size)))
+		return b, give
+	}
+	first, giveFirst := take(large)
+	_, giveSecond := take(large)
+	giveFirst()
+	again, giveAgain := take(large - 1000) // the last block of a dump is shorter
+	if &first[0] != &again[0] {
+		t.Error("a block that was given back is not used again")
+	}
+	if n := resident(t, m); n != 0 {
+		t.Errorf("%d bytes are pooled, and all are in use", n)
+	}
+	giveSecond()
+	if n := resident(t, m); n != large {
+		t.Errorf("%d bytes are there for the next block", n)
+	}
+	giveAgain()
+	if n := resident(t, m); n != 0 || len(m.pool) != 2 {
+		t.Errorf("%d bytes of %d buffers are still there when nothing is in flight", n, len(m.pool))
+	}
+
+	_, giveSmall := take(1000)
+	_, giveLarger := take(2 * large)
+	giveLarger()
+	giveSmall()
+	if len(m.pool) != 1 || len(m.pool[0]) != 2*large {
+		t.Errorf("the pool has %d buffers, want one of the larger size", len(m.pool))
+	}
+}
+
+// resident is how many bytes of the pool are in memory (mincore(2)).
+func resident(t *testing.T, m *memory) (bytes int) {
+	for _, b := range m.pool {
+		pages := make([]byte, len(b)/unix.Getpagesize())
+		if _, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), uintptr(unsafe.Pointer(&pages[0]))); errno != 0 {
+			t.Fatal(errno)
+		}
+		for _, p := range pages {
+			bytes += int(p&1) * unix.Getpagesize()
+		}
+	}
+	return bytes
+}
