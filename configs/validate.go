@@ -83,7 +83,7 @@ func (v *validator) sizes(c *Config) {
 	if n := c.Health.MaxCPU; n < 1 || n > 64 {
 		v.wrong("health.max_cpu", "should be a number of processors from 1 to 64")
 	}
-	if block := max(c.BlockSize, 16<<20); c.Memory < block {
+	if block := min(max(c.BlockSize, 16<<20), 32<<20); c.Memory < block { // larger ones are not held
 		v.wrong("memory", "is less than one block; write %dMiB or more", block>>20)
 	}
 }

@@ -9,12 +9,12 @@ import (
 	"testing"
 )
 
-// A backup in blocks that no reader holds, as those of a dump of more than 312 GiB are, with a damaged byte on each of two targets of three:
-// it comes back to a file and to a pipe, verify says what is wrong, and repair mends it.
+// A backup in blocks that nobody holds in memory, as those of a dump of more than 312 GiB are, with a damaged byte on each of two targets of three:
+// it gets there, comes back to a file and to a pipe, verify says what is wrong, and repair mends it.
 func TestLargeBlocks(t *testing.T) {
 	t.Parallel()
 	in := install(t, "nas", "minio", "shore")
-	in.configure("keep: {last: forever}\nmemory: 128MiB\nblock_size: 64MiB")
+	in.configure("keep: {last: forever}\nblock_size: 64MiB")
 	sum, _ := in.bigDump(150)
 	os.Remove(filepath.Join(in.dumps, "shop_20261122_030001.sql"))
 	in.run(0, "verify", "--level", "decrypt", "--identity", in.identity)
