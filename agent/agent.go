@@ -54,8 +54,7 @@ type Options struct {
 	Afresh bool
 	// Memory is the budget for blocks in flight, in bytes; BlockSize is in bytes too, 0: by the size of the dump.
 	Memory, BlockSize int64
-	// Whole is the largest block that is held in memory, in bytes; 0: twice the usual size of a block. A larger one is made
-	// while it is sent.
+	// Whole is the largest block that is held in memory, in bytes; 0: 32 MiB. A larger one is made while it is sent.
 	Whole int64
 	// Health is how closely dumps are looked at.
 	Health Health
@@ -208,7 +207,7 @@ func (a *Agent) addWorkers() error {
 	if err := a.journal.Only(names); err != nil {
 		return err
 	}
-	a.memory = newMemory(a.Memory, a.usualBlock(), len(a.Targets))
+	a.memory = newMemory(a.Memory, a.ownMemory(), len(a.Targets))
 	for _, t := range a.Targets {
 		place, err := a.journal.Place(t.Name)
 		if err != nil {
@@ -489,13 +488,8 @@ func (a *Agent) blockSize(size int64) int64 {
 	return crypto.BlockSizeFor(size, smallest)
 }
 
-// usualBlock is the usual size of a block: what each target has for itself.
-func (a *Agent) usualBlock() int64 { return a.blockSize(0) }
+// whole is the largest block that is held in memory.
+func (a *Agent) whole() int64 { return cmp.Or(a.Whole, 32<<20) }
 
-// whole says whether blocks of this size are held in memory.
-func (a *Agent) whole(blockSize int64) bool {
-	if a.Whole != 0 {
-		return blockSize <= a.Whole
-	}
-	return blockSize <= 2*a.usualBlock()
-}
+// ownMemory is what each target has for itself: the usual size of a block, if such a one is held.
+func (a *Agent) ownMemory() int64 { return min(a.blockSize(0), a.whole()) }

@@ -77,13 +77,13 @@ func (v *validator) each(key string, values []string, check Check) {
 }
 
 func (v *validator) sizes(c *Config) {
-	if b := c.BlockSize; b != 0 && (b < 5<<20 || b&(b-1) != 0) {
-		v.wrong("block_size", "should be a power of two, 8MiB or more, such as 16MiB")
+	if b := c.BlockSize; b != 0 && (b < 5<<20 || b > 4<<30 || b&(b-1) != 0) {
+		v.wrong("block_size", "should be a power of two from 8MiB to 4GiB, such as 16MiB")
 	}
 	if n := c.Health.MaxCPU; n < 1 || n > 64 {
 		v.wrong("health.max_cpu", "should be a number of processors from 1 to 64")
 	}
-	if block := max(c.BlockSize, 16<<20); c.Memory < block {
+	if block := min(max(c.BlockSize, 16<<20), 32<<20); c.Memory < block { // larger ones are not held
 		v.wrong("memory", "is less than one block; write %dMiB or more", block>>20)
 	}
 }

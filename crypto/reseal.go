@@ -53,3 +53,19 @@ func (r *Resealer) Block(ctx context.Context, src io.ReaderAt, i int, p []byte, 
 	}
 	return true
 }
+
+// Stream is Block for a block that is not held in memory: it is made again whenever it is read, and compared. It needs no memory of
+// the caller.
+func (r *Resealer) Stream(ctx context.Context, src io.ReaderAt, i int, sum [sha256.Size]byte) (st *Stream, same bool) {
+	s := r.sealing
+	if i < 0 || i >= s.Blocks() {
+		return nil, false
+	}
+	b := s.layout(i)
+	b.tags = make([]byte, 0, s.Held(i))
+	h := sha256.New()
+	if err := s.walk(ctx, src, i, b, h); err != nil || [sha256.Size]byte(h.Sum(nil)) != sum {
+		return nil, false
+	}
+	return s.stream(src, i, b, sum), true
+}

@@ -71,9 +71,13 @@ func (s *Sealing) Stream(ctx context.Context, src io.ReaderAt, i int, tags []byt
 	if err != nil {
 		return nil, err
 	}
+	return s.stream(src, i, b, sum), nil
+}
+
+func (s *Sealing) stream(src io.ReaderAt, i int, b *blockChunks, sum [sha256.Size]byte) *Stream {
 	st := &Stream{sealing: s, src: src, chunks: b, sum: sum}
 	st.offset, st.length = s.block(i)
-	return st, nil
+	return st
 }
 
 // pass seals block i to nowhere: its tags come to be in b, and its digest is recorded, or compared if it is known.

@@ -31,6 +31,12 @@ type Copies struct {
 	Have io.ReaderAt
 	// Identities open the object. They are needed for Have alone.
 	Identities []age.Identity
+	// Whole is the largest block that is held in memory, in bytes; 0: 32 MiB. See Large.
+	Whole int64
+	// Unproven: of blocks that are too large to be held in memory, bytes are given out before their block is compared. A block that
+	// was not right is an error after them, and io.EOF says that all were: it is for who publishes nothing before that, and
+	// spares fetching such blocks twice. A copy that holds a damaged block is not made up for by the next one then.
+	Unproven bool
 	// Failed is told why a vault did not give what it was asked for; of a connection that is down, once until it is up again.
 	// Calls do not overlap, and end before the reader's Close does. nil: nobody wants to know.
 	Failed func(error)
@@ -206,7 +212,11 @@ func (v *Vault) piece(ctx context.Context, m *Manifest, p *piece) error {
 var errGone = errors.New("as a whole")
 
 func (m *Manifest) damaged(p *piece, why string) error {
-	return fmt.Errorf("%s: %w: %s (bytes %d to %d) %s", m.Object, ErrIntegrity, p.what, p.offset, p.offset+int64(len(p.b))-1, why)
+	return m.damagedRange(p.what, p.offset, p.offset+int64(len(p.b)), why)
+}
+
+func (m *Manifest) damagedRange(what string, begin, end int64, why string) error {
+	return fmt.Errorf("%s: %w: %s (bytes %d to %d) %s", m.Object, ErrIntegrity, what, begin, end-1, why)
 }
 
 // final says that asking the same copy again would not help.

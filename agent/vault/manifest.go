@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"offsite/crypto"
 )
 
 // Format is the first field of every manifest. A reader refuses a format that it does not know.
@@ -131,11 +133,8 @@ func parseManifest(text []byte, name Name) (*Manifest, error) {
 	return &m, nil
 }
 
-// maxBlock bounds what a reader must hold in memory: a manifest may be forged. Ten thousand such blocks are 10 TiB.
-const maxBlock = 1 << 30
-
 func (m *Manifest) check() error {
-	if m.Size < 0 || m.Stored < m.Size || m.BlockSize <= 0 || m.BlockSize > maxBlock {
+	if m.Size < 0 || m.Stored < m.Size || m.BlockSize <= 0 || m.BlockSize > crypto.LargestBlock {
 		return fmt.Errorf("the manifest has impossible sizes: %d, %d, %d", m.Size, m.Stored, m.BlockSize)
 	}
 	blocks := m.Stored / m.BlockSize

@@ -12,8 +12,8 @@ import (
 	"offsite/crypto"
 )
 
-// ReadAhead is how many bytes of a backup Open holds in memory, or two blocks if these are more: one is read by the
-// caller while others are fetched.
+// ReadAhead is how many bytes of a backup Open holds in memory at most: one block is read by the caller while others are
+// fetched.
 const ReadAhead = 64 << 20
 
 // Open reads a backup's data object, an age file, from its start. Blocks are fetched in parallel; each is compared
@@ -27,6 +27,9 @@ func (v *Vault) Open(ctx context.Context, m *Manifest) io.ReadCloser {
 // Open is Vault.Open from several copies: what one does not give comes from the next, and a block of which a part had come
 // goes on there. Blocks that can be made of Have are not fetched.
 func (c Copies) Open(ctx context.Context, m *Manifest) io.ReadCloser {
+	if c.Large(m) {
+		return c.openLarge(ctx, m)
+	}
 	parallel := max(1, min(int(ReadAhead/m.BlockSize)-1, 4, len(m.Blocks)))
 	ctx, cancel := context.WithCancel(ctx)
 	group, ctx := errgroup.WithContext(ctx)

@@ -31,6 +31,9 @@ func (s *copied) BlockSize() int64           { return s.m.BlockSize }
 func (s *copied) Sum(i int) ([32]byte, bool) { return s.m.Blocks[i], true }
 
 func (s *copied) Block(ctx context.Context, i int) (*providers.Block, error) {
+	if s.from.Large(s.m) {
+		return s.large(ctx, i)
+	}
 	size := min(s.m.BlockSize, s.m.Stored-int64(i)*s.m.BlockSize)
 	b, release, err := s.memory(ctx, size)
 	if err != nil {
@@ -39,10 +42,15 @@ func (s *copied) Block(ctx context.Context, i int) (*providers.Block, error) {
 	b = b[:size]
 	if err := s.from.block(ctx, i, b); err != nil {
 		release()
-		if errors.Is(err, ErrIntegrity) {
-			err = fmt.Errorf("%w: %w", providers.ErrSourceChanged, err)
-		}
-		return nil, err
+		return nil, changed(err)
 	}
 	return providers.NewBlock(i, io.NewSectionReader(bytes.NewReader(b), 0, size), s.m.Blocks[i], release), nil
+}
+
+// changed gives damage the name that targets know.
+func changed(err error) error {
+	if errors.Is(err, ErrIntegrity) {
+		return fmt.Errorf("%w: %w", providers.ErrSourceChanged, err)
+	}
+	return err
 }

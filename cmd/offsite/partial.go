@@ -85,6 +85,9 @@ func (p *partial) same(b []byte) bool {
 	return bytes.Equal(p.seen[:n], b)
 }
 
+// again begins anew over what lies there.
+func (p *partial) again() { p.had, p.at = max(p.had, p.at), 0 }
+
 // allocated is how much room the file takes.
 func (p *partial) allocated() (int64, error) {
 	info, err := p.f.Stat()

@@ -13,6 +13,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"offsite/agent/vault"
+	"offsite/crypto"
 )
 
 // writeFile brings a dump to a file, which appears when it is whole. What comes until then lies beside it, in a partial
@@ -50,7 +51,7 @@ func (r *restoring) fill(ctx context.Context, p *partial, copies vault.Copies, m
 		r.say("%s has %s of an earlier try: what is right of it is not fetched again", p.f.Name(), humanize.IBytes(uint64(p.had)))
 		copies.Have = p.f
 	}
-	if err := r.plain(ctx, copies, m, p); err != nil {
+	if err := r.bring(ctx, p, copies, m); err != nil {
 		return err
 	}
 	if err := p.f.Truncate(m.Size); err != nil {
@@ -60,6 +61,22 @@ func (r *restoring) fill(ctx context.Context, p *partial, copies vault.Copies, m
 		return err
 	}
 	return finish(p.f, path, r.force)
+}
+
+// bring fills the partial. Of blocks that are too large to be held in memory it takes the bytes before they are proven, since
+// nothing is published before all are, which spares fetching them twice. Where a copy then turns out to be damaged, what came
+// is kept as after an interruption, and the rest is proven before it is taken: from the other copies.
+func (r *restoring) bring(ctx context.Context, p *partial, copies vault.Copies, m *vault.Manifest) error {
+	copies.Unproven = true
+	err := r.plain(ctx, copies, m, p)
+	damaged := errors.Is(err, vault.ErrIntegrity) || errors.Is(err, crypto.ErrCorrupt)
+	if !damaged || !copies.Large(m) || len(copies.Vaults) == 1 {
+		return err
+	}
+	r.say("warning: %v", err)
+	p.again()
+	copies.Unproven, copies.Have = false, p.f
+	return r.plain(ctx, copies, m, p)
 }
 
 // abandon keeps what the next try can go on with, if it is at least a block, and says so. Where the disk is full it is

@@ -260,3 +260,7 @@ func inspect(t *testing.T, s *servers.S3, rules bool) {
 		return open(t, cfg)
 	}, rules)
 }
+
+func TestAListingComesPageByPage(t *testing.T) { targettest.RunS3Crowd(t, stub) }
+
+func BenchmarkListPage(b *testing.B) { targettest.BenchmarkS3Crowd(b, stub) }
