@@ -87,9 +87,10 @@ func (b *blockChunks) straight(s *Sealing, src io.ReaderAt) error {
 		if err := b.read(src, k, small[:n-tagSize]); err != nil {
 			return err
 		}
-		out, inside := small[:n], false
-		if at := k*sealedChunk - b.base; at >= 0 && at+n <= int64(len(b.p)) {
-			out, inside = b.p[at:at+n], true
+		out := b.inside(k)
+		inside := out != nil
+		if !inside {
+			out = small[:n]
 		}
 		b.seal(s, k, out, small[:n-tagSize])
 		b.place(k, out, inside)
@@ -142,11 +143,10 @@ func (b *blockChunks) size(k int64) int64 { return min(chunkSize, b.plain-k*chun
 
 // chunk is where chunk k's plaintext and tag go: in p, or in edges when it is not all in p.
 func (b *blockChunks) chunk(s *Sealing, k int64) (buf []byte, inside bool) {
-	n := b.size(k)
-	at := k*sealedChunk - b.base
-	if at >= 0 && at+n <= int64(len(b.p)) {
-		return b.p[at : at+n], true
+	if buf := b.inside(k); buf != nil {
+		return buf, true
 	}
+	n := b.size(k)
 	edge := &b.edges[1]
 	if k == b.first {
 		edge = &b.edges[0]
@@ -194,12 +194,17 @@ func (b *blockChunks) seal(s *Sealing, k int64, out, plain []byte) {
 
 // sealChunk turns chunk k's plaintext into ciphertext and tag in out, which may begin with the plaintext itself.
 func (b *blockChunks) sealChunk(s *Sealing, k int64, out, plain []byte) {
-	var nonce [chacha20poly1305.NonceSize]byte
-	binary.BigEndian.PutUint64(nonce[3:11], uint64(k)) // the counter has 11 bytes; a file has less than 2^63 chunks
+	nonce := b.nonce(k)
+	s.aead.Seal(out[:0], nonce[:], plain, nil)
+}
+
+// nonce of chunk k: a counter of 11 bytes, and whether it is the last (age-encryption.org/v1, "Payload").
+func (b *blockChunks) nonce(k int64) (nonce [chacha20poly1305.NonceSize]byte) {
+	binary.BigEndian.PutUint64(nonce[3:11], uint64(k)) // a file has less than 2^63 chunks
 	if k == chunkCount(b.plain)-1 {
 		nonce[11] = 1
 	}
-	s.aead.Seal(out[:0], nonce[:], plain, nil)
+	return nonce
 }
 
 // own writes the plaintext of each chunk that starts in this block, in order, before it is sealed.

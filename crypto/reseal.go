@@ -3,7 +3,6 @@ package crypto
 import (
 	"context"
 	"crypto/sha256"
-	"fmt"
 	"io"
 
 	"filippo.io/age"
@@ -22,14 +21,7 @@ func HeadSize(sealed, plain int64) int64 { return sealed - sealedSize(plain) }
 
 // NewResealer takes the head of an age file, which need not be trusted: with a wrong one no block is right.
 func NewResealer(head []byte, plainSize, blockSize int64, identities ...age.Identity) (*Resealer, error) {
-	if len(head) <= nonceSize || plainSize < 0 || blockSize < 1 {
-		return nil, fmt.Errorf("%w: no head, or impossible sizes", ErrCorrupt)
-	}
-	key, err := age.DecryptHeader(head[:len(head)-nonceSize], identities...)
-	if err != nil {
-		return nil, openError(err)
-	}
-	s, err := newSealing(state{header: head, fileKey: key, plainSize: plainSize, blockSize: blockSize})
+	s, err := openHead(head, plainSize, blockSize, identities...)
 	if err != nil {
 		return nil, err
 	}

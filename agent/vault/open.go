@@ -30,6 +30,12 @@ func (c Copies) Open(ctx context.Context, m *Manifest) io.ReadCloser {
 	if c.Large(m) {
 		return c.openLarge(ctx, m)
 	}
+	return c.openBlocks(ctx, m, nil)
+}
+
+// openBlocks is Open for blocks that are held in memory. Whoever fetches a block has prepare make of it what the reader is to
+// have, when it has been verified; nil: as it is.
+func (c Copies) openBlocks(ctx context.Context, m *Manifest, prepare func(ctx context.Context, i int, b []byte) error) *reader {
 	parallel := max(1, min(int(ReadAhead/m.BlockSize)-1, 4, len(m.Blocks)))
 	ctx, cancel := context.WithCancel(ctx)
 	group, ctx := errgroup.WithContext(ctx)
@@ -47,7 +53,7 @@ func (c Copies) Open(ctx context.Context, m *Manifest) io.ReadCloser {
 	group.Go(func() error {
 		here := from.resealer(ctx)
 		for i, out := range r.slots {
-			group.Go(func() error { return from.blocks(ctx, i, here, out, r.free) })
+			group.Go(func() error { return from.blocks(ctx, i, here, prepare, out, r.free) })
 		}
 		return nil
 	})
@@ -64,8 +70,8 @@ func (v *Vault) Block(ctx context.Context, m *Manifest, i int) ([]byte, error) {
 	return b, nil
 }
 
-// blocks gets the blocks first, first+step, ... and hands each over when it has been verified.
-func (f *fetcher) blocks(ctx context.Context, first int, here *crypto.Resealer, out chan<- []byte, free <-chan []byte) error {
+// blocks gets the blocks first, first+step, ... and hands each over when it has been verified and prepared.
+func (f *fetcher) blocks(ctx context.Context, first int, here *crypto.Resealer, prepare func(context.Context, int, []byte) error, out chan<- []byte, free <-chan []byte) error {
 	step := cap(free) - 1
 	for i := first; i < len(f.m.Blocks); i += step {
 		var b []byte
@@ -77,6 +83,11 @@ func (f *fetcher) blocks(ctx context.Context, first int, here *crypto.Resealer, 
 		b = f.sized(i, b)
 		if here == nil || !here.Block(ctx, f.Have, i, b, f.m.Blocks[i]) {
 			if err := f.block(ctx, i, b); err != nil {
+				return err
+			}
+		}
+		if prepare != nil {
+			if err := prepare(ctx, i, b); err != nil {
 				return err
 			}
 		}
@@ -105,22 +116,31 @@ type reader struct {
 
 func (r *reader) Read(p []byte) (int, error) {
 	for r.current.Len() == 0 {
-		if r.next == r.blocks {
-			return 0, io.EOF
+		b, err := r.advance()
+		if err != nil {
+			return 0, err
 		}
-		if r.block != nil {
-			r.free <- r.block
-			r.block = nil
-		}
-		select {
-		case r.block = <-r.slots[r.next%len(r.slots)]:
-			r.current.Reset(r.block)
-			r.next++
-		case <-r.done:
-			return 0, r.group.Wait()
-		}
+		r.current.Reset(b)
 	}
 	return r.current.Read(p)
+}
+
+// advance gives the next block, and io.EOF after the last. The one before goes to be filled again.
+func (r *reader) advance() ([]byte, error) {
+	if r.next == r.blocks {
+		return nil, io.EOF
+	}
+	if r.block != nil {
+		r.free <- r.block
+		r.block = nil
+	}
+	select {
+	case r.block = <-r.slots[r.next%len(r.slots)]:
+		r.next++
+		return r.block, nil
+	case <-r.done:
+		return nil, r.group.Wait()
+	}
 }
 
 // Close stops what is still being fetched.

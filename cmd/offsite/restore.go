@@ -17,7 +17,6 @@ import (
 
 	"offsite/agent/dump"
 	"offsite/agent/vault"
-	"offsite/crypto"
 )
 
 // restoring is what one restore is asked to do.
@@ -162,20 +161,10 @@ func (r *restoring) write(ctx context.Context, b *backup, std streams) (where st
 
 // plain writes the dump to w.
 func (r *restoring) plain(ctx context.Context, copies vault.Copies, m *vault.Manifest, w io.Writer) (err error) {
-	data := copies.Open(ctx, m)
-	defer data.Close()
 	from := strings.Join(copies.Names, ", ")
-	r.progress.Started(from, m.Name, m.Stored)
+	r.progress.Started(from, m.Name, m.Size)
 	defer func() { r.progress.Ended(from, m.Name, err) }()
-	plain, err := crypto.OpenStream(&counted{data, func(n int64) { r.progress.Sent(from, m.Name, n) }}, r.ids...)
-	if err != nil {
-		return err
-	}
-	n, err := io.Copy(w, plain)
-	if err == nil && n != m.Size {
-		err = fmt.Errorf("%w: it holds %d bytes, its manifest says %d", vault.ErrIntegrity, n, m.Size)
-	}
-	return err
+	return copies.WritePlain(ctx, m, &counted{w, func(n int64) { r.progress.Sent(from, m.Name, n) }}, r.ids...)
 }
 
 func (r *restoring) stream(ctx context.Context, copies vault.Copies, m *vault.Manifest, w io.Writer) error {
@@ -192,13 +181,13 @@ func (r *restoring) writeThrough(ctx context.Context, copies vault.Copies, m *va
 }
 
 type counted struct {
-	io.Reader
-	read func(int64)
+	io.Writer
+	wrote func(int64)
 }
 
-func (c *counted) Read(p []byte) (int, error) {
-	n, err := c.Reader.Read(p)
-	c.read(int64(n))
+func (c *counted) Write(p []byte) (int, error) {
+	n, err := c.Writer.Write(p)
+	c.wrote(int64(n))
 	return n, err
 }
 
