@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -53,7 +52,7 @@ func (s *source) Block(ctx context.Context, i int) (*providers.Block, error) {
 		end()
 		s.sent(size)
 	}
-	return providers.NewBlock(i, io.NewSectionReader(s.limiter.Reader(ctx, bytes.NewReader(p)), 0, size), sum, release), nil
+	return providers.NewBlock(i, io.NewSectionReader(s.limiter.Reader(ctx, providers.Memory(p)), 0, size), sum, release), nil
 }
 
 // Resumed is part of providers.Resumer.

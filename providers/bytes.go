@@ -1,7 +1,6 @@
 package providers
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"io"
@@ -23,7 +22,7 @@ func (s bytesSource) Block(ctx context.Context, i int) (*Block, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	return NewBlock(i, io.NewSectionReader(bytes.NewReader(s.b), 0, int64(len(s.b))), s.sum, nil), nil
+	return NewBlock(i, io.NewSectionReader(Memory(s.b), 0, int64(len(s.b))), s.sum, nil), nil
 }
 
 func (s bytesSource) Sum(int) ([32]byte, bool) { return s.sum, true }

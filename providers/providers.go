@@ -8,6 +8,7 @@ package providers
 import (
 	"context"
 	"io"
+	"io/fs"
 	"iter"
 	"time"
 )
@@ -131,7 +132,24 @@ type Block struct {
 	release func()
 }
 
-// NewBlock returns a block over the memory b; release, which may be nil, is called once by the first Release.
+// Memory is the body of a block that is held: who can send it as it is need not copy it.
+type Memory []byte
+
+// ReadAt is part of io.ReaderAt.
+func (m Memory) ReadAt(p []byte, off int64) (n int, err error) {
+	if off < 0 {
+		return 0, fs.ErrInvalid
+	}
+	if off < int64(len(m)) {
+		n = copy(p, m[off:])
+	}
+	if n < len(p) {
+		err = io.EOF
+	}
+	return n, err
+}
+
+// NewBlock returns a block; release, which may be nil, is called once by the first Release.
 func NewBlock(index int, body *io.SectionReader, sum [32]byte, release func()) *Block {
 	return &Block{Index: index, Body: body, Sum: sum, release: release}
 }

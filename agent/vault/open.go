@@ -44,7 +44,9 @@ func (c Copies) openBlocks(ctx context.Context, m *Manifest, prepare func(ctx co
 		slots: make([]chan []byte, parallel), free: make(chan []byte, parallel+1),
 	}
 	for range cap(r.free) { // one for each fetcher, and one that is being read
-		r.free <- nil
+		b := newBuffer(min(m.BlockSize, m.Stored))
+		r.memory = append(r.memory, b)
+		r.free <- b.bytes
 	}
 	from := newFetcher(c, m)
 	for i := range r.slots {
@@ -108,6 +110,8 @@ type reader struct {
 	slots  []chan []byte
 	free   chan []byte // memory for the next blocks: they are many, and large
 	blocks int
+	memory []buffer
+	closed bool
 
 	next    int // the block that comes after current
 	block   []byte
@@ -127,6 +131,9 @@ func (r *reader) Read(p []byte) (int, error) {
 
 // advance gives the next block, and io.EOF after the last. The one before goes to be filled again.
 func (r *reader) advance() ([]byte, error) {
+	if r.closed {
+		return nil, fs.ErrClosed
+	}
 	if r.next == r.blocks {
 		return nil, io.EOF
 	}
@@ -143,10 +150,15 @@ func (r *reader) advance() ([]byte, error) {
 	}
 }
 
-// Close stops what is still being fetched.
+// Close stops what is still being fetched. What advance gave is gone.
 func (r *reader) Close() error {
 	r.cancel()
 	r.group.Wait() // its error was for Read
+	for _, b := range r.memory {
+		b.free()
+	}
+	r.memory, r.closed = nil, true
+	r.current.Reset(nil)
 	return nil
 }
 

@@ -1,7 +1,6 @@
 package vault
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -44,7 +43,7 @@ func (s *copied) Block(ctx context.Context, i int) (*providers.Block, error) {
 		release()
 		return nil, changed(err)
 	}
-	return providers.NewBlock(i, io.NewSectionReader(bytes.NewReader(b), 0, size), s.m.Blocks[i], release), nil
+	return providers.NewBlock(i, io.NewSectionReader(providers.Memory(b), 0, size), s.m.Blocks[i], release), nil
 }
 
 // changed gives damage the name that targets know.

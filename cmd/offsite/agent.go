@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -40,12 +39,6 @@ func agentCommand(config *string, std streams) *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&once, "once", false, "ship what is due, then exit")
 	return cmd
-}
-
-// limitMemory keeps the garbage collector from letting the heap grow to twice the blocks that it holds.
-func limitMemory(budget int64) {
-	const rest = 28 << 20 // all but the blocks
-	debug.SetMemoryLimit(budget + rest)
 }
 
 // summarise says for people what a run did.

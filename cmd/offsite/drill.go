@@ -71,7 +71,6 @@ away. --due runs those whose time has come; a timer or cron calls that once a da
 			if len(d.book.Swept) > 0 {
 				fmt.Fprintf(d.std.err, "removed what an interrupted drill had left: %s\n", printable(strings.Join(d.book.Swept, ", ")))
 			}
-			limitMemory(vault.ReadAhead)
 			return d.run(cmd.Context(), wanted, asJSON)
 		},
 	}

@@ -45,7 +45,6 @@ hash downloads every copy and compares each block; head looks at manifests and s
 			if !slices.ContainsFunc(options.Targets, func(t agent.Target) bool { return o.Target == "" || t.Name == o.Target }) {
 				return fmt.Errorf("target %q: %w in the configuration", o.Target, errNotFound)
 			}
-			limitMemory(vault.ReadAhead)
 			defer lookAgain(cmd.Context(), c, nil)
 			return repairing(cmd.Context(), options, o, asJSON, std)
 		},

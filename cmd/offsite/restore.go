@@ -57,7 +57,6 @@ names a place with backups and --identity the secret key.`,
 				return usageError{err}
 			}
 			r.opened = o
-			limitMemory(vault.ReadAhead)
 			r.progress, r.talk = newProgress(std.err), std.err
 			err = r.run(cmd.Context(), std)
 			r.progress.wait()

@@ -76,7 +76,6 @@ something is damaged.`,
 					return usageError{err}
 				}
 			}
-			limitMemory(vault.ReadAhead)
 			err = v.run(cmd.Context(), asJSON, std)
 			if c, loadErr := loadToRead(*config); loadErr == nil && len(v.damaged) > 0 {
 				lookAgain(cmd.Context(), c, v.damaged)

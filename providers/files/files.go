@@ -115,13 +115,19 @@ blocks:
 	return ctx.Err()
 }
 
+// writeBlock writes a block; one that is held in memory is not copied into the buffer.
 func writeBlock(ctx context.Context, f io.WriterAt, b *providers.Block, offset int64, buffer []byte) error {
+	outer, begin, _ := b.Body.Outer()
+	held, inMemory := outer.(providers.Memory)
 	for at := int64(0); at < b.Body.Size(); at += int64(len(buffer)) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		p := buffer[:min(int64(len(buffer)), b.Body.Size()-at)]
-		if _, err := b.Body.ReadAt(p, at); err != nil && err != io.EOF {
+		n := min(int64(len(buffer)), b.Body.Size()-at)
+		p := buffer[:n]
+		if inMemory {
+			p = held[begin+at:][:n]
+		} else if _, err := b.Body.ReadAt(p, at); err != nil && err != io.EOF {
 			return err
 		}
 		if _, err := f.WriteAt(p, offset+at); err != nil {
