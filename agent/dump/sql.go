@@ -19,6 +19,7 @@ func lookText(r *bufio.Reader, _ *allowance) finding {
 
 func (t *text) read(r *bufio.Reader) error {
 	for t.problem == "" {
+		t.pass(r)
 		line, err := r.ReadSlice('\n')
 		if len(line) > 0 {
 			t.line(line)
