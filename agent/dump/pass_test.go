@@ -101,3 +101,22 @@ func (p *parts) Read(to []byte) (int, error) {
 	p.b, p.sizes = p.b[n:], append(p.sizes[1:], p.sizes[0])
 	return n, nil
 }
+
+// However many lines there are, they are no reason to allocate.
+func TestNoLineTakesMemory(t *testing.T) {
+	const few, many = 1000, 5000
+	for _, line := range []string{
+		"notes\n", "INSERT INTO a VALUES (1, 'it''s');\n", "1\tuser\n", "\\N\t1\n", "-- some comment\n", "\n",
+		"-- Name: a; Type: TABLE DATA; Schema: public; Owner: x\n", "-- Dumping data for table `a`\n", "AS $_$\n-- it's $1\n$_$;\n",
+	} {
+		for _, scene := range scenes {
+			allocs := func(lines int) float64 {
+				b := []byte(scene + strings.Repeat(line, lines))
+				return testing.AllocsPerRun(1, func() { Examine(bytes.NewReader(b), int64(len(b)), Limits{}) })
+			}
+			if more := allocs(many) - allocs(few); more > (many-few)/2 {
+				t.Errorf("%q after %q: %.0f allocations more for %d lines more", line, scene[:min(len(scene), 40)], more, many-few)
+			}
+		}
+	}
+}

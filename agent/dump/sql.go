@@ -217,7 +217,7 @@ var copyFrom = regexp.MustCompile(`^COPY ((?:"(?:[^"]|"")*"|[^ ("])+) .*FROM std
 // statement is the beginning of a line that is no comment and no data; raw is more of it.
 func (t *text) statement(line, raw []byte) {
 	switch c := line[0]; {
-	case c == '\\' && t.restricted(string(line)):
+	case c == '\\' && t.restricted(line):
 		return
 	case c == 'C' && t.postgres() && bytes.HasPrefix(line, []byte("COPY ")):
 		if m := copyFrom.FindSubmatch(trimmed(raw)); m != nil {
@@ -236,13 +236,13 @@ func (t *text) statement(line, raw []byte) {
 }
 
 // restricted says whether a line is psql's \restrict or \unrestrict, between which psql takes no commands.
-func (t *text) restricted(line string) bool {
-	if key, ok := strings.CutPrefix(line, `\restrict `); ok {
-		t.restrict = key
+func (t *text) restricted(line []byte) bool {
+	if key, ok := bytes.CutPrefix(line, []byte(`\restrict `)); ok {
+		t.restrict = string(key)
 		return true
 	}
-	key, ok := strings.CutPrefix(line, `\unrestrict `)
-	if ok && key == t.restrict {
+	key, ok := bytes.CutPrefix(line, []byte(`\unrestrict `))
+	if ok && string(key) == t.restrict {
 		t.restrict = ""
 	}
 	return ok
