@@ -10,19 +10,16 @@ import (
 )
 
 // content looks at unpacked content, which it reads to its end.
-func content(r *bufio.Reader, data *allowance) finding {
-	c := &counting{r: r}
-	head, err := r.Peek(sniffed)
+func content(in *input, data *allowance) finding {
+	head, err := in.Peek(sniffed)
 	if len(head) == 0 {
 		return finding{err: noEOF(err)}
 	}
-	look := lookFor(head)
-	in := bufio.NewReaderSize(c, 256<<10)
-	f := look(in, data)
+	f := lookFor(head)(in.Reader, data)
 	if f.err == nil {
-		_, f.err = io.Copy(io.Discard, in)
+		_, f.err = io.Copy(io.Discard, in.Reader)
 	}
-	f.read, f.err = c.n, noEOF(f.err)
+	f.read, f.err = in.counting.n, noEOF(f.err)
 	return f
 }
 
@@ -70,7 +67,17 @@ func noEOF(err error) error {
 	return err
 }
 
-// counting counts what is read.
+// input is a buffered reader that counts what it reads.
+type input struct {
+	*bufio.Reader
+	counting *counting
+}
+
+func newInput(r io.Reader) *input {
+	c := &counting{r: r}
+	return &input{bufio.NewReaderSize(c, 256<<10), c}
+}
+
 type counting struct {
 	r io.Reader
 	n int64

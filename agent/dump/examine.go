@@ -1,7 +1,6 @@
 package dump
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -92,7 +91,7 @@ func (s *source) Read(p []byte) (int, error) {
 }
 
 func examine(src io.Reader, size int64, limits Limits) Report {
-	in := bufio.NewReaderSize(src, 256<<10)
+	in := newInput(src)
 	head, err := in.Peek(sniffed)
 	if len(head) == 0 {
 		if err != nil && !errors.Is(err, io.EOF) {
@@ -113,7 +112,7 @@ func examine(src io.Reader, size int64, limits Limits) Report {
 		report.Health, report.Reason = Unchecked, data.denied
 		return report
 	}
-	plain, err := unpack(packing, in, head)
+	plain, err := unpack(packing, in.Reader, head)
 	switch {
 	case errors.Is(err, errTooLarge):
 		report.Health, report.Reason = Unchecked, err.Error()
@@ -123,11 +122,11 @@ func examine(src io.Reader, size int64, limits Limits) Report {
 		return report
 	}
 	defer plain.Close()
-	return examineContent(report, bufio.NewReaderSize(data.of(plain), 256<<10), data)
+	return examineContent(report, newInput(data.of(plain)), data)
 }
 
 // examineContent examines what is there, once it is unpacked.
-func examineContent(report Report, plain *bufio.Reader, data *allowance) Report {
+func examineContent(report Report, plain *input, data *allowance) Report {
 	f := content(plain, data)
 	report.Kind, report.Unpacked = f.kind, f.read
 	switch {

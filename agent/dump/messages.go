@@ -1,6 +1,7 @@
 package dump
 
 import (
+	"bytes"
 	"regexp"
 )
 
@@ -17,8 +18,8 @@ var (
 // complaint looks for a message in a line outside of data and strings. One that comes before any dump is kept: what follows tells
 // whether it is of interest.
 func (t *text) complaint(line []byte) {
-	c := line[0]
-	if speaks := c >= 'a' && c <= 'z' || c == '/' || c == 'W'; speaks {
+	complains, fails := t.speaks(line)
+	if complains {
 		bad := complaint.Match(line)
 		switch said := bad || t.now != SQLiteText && remark.Match(line); {
 		case said && t.now != "":
@@ -27,9 +28,34 @@ func (t *text) complaint(line []byte) {
 			t.said, t.bad = string(line), bad
 		}
 	}
-	if t.done && !t.open && !t.cluster && failure.Match(line) {
+	if fails && failure.Match(line) {
 		t.message(string(line))
 	}
+}
+
+// speaks says whether a line may be a complaint or a remark, and whether it may be a failure, where they count. The expressions take many
+// times as long: they match no line but such that begins with a name and a colon, or the word error, up to its first space.
+func (t *text) speaks(line []byte) (complains, fails bool) {
+	c := line[0]
+	complains = c >= 'a' && c <= 'z' || c == '/' || c == 'W'
+	fails = t.done && !t.open && !t.cluster
+	if !complains && !fails {
+		return false, false
+	}
+	name := line[:max(0, bytes.IndexByte(line, ' '))]
+	if n := len(name) - 1; n > 0 && name[n] == ':' {
+		return complains && dumper(name[:n]), fails
+	}
+	return false, fails && bytes.EqualFold(name, []byte("error"))
+}
+
+// dumper says whether a name may be one of those that complaint and remark know, by its end.
+func dumper(name []byte) bool {
+	switch string(name[max(0, len(name)-4):]) {
+	case "dump", "pall", "ysql", "psql", "ite3", ".exe", ".bin":
+		return true
+	}
+	return string(name) == "Warning"
 }
 
 func (t *text) message(line string) {

@@ -142,7 +142,8 @@ func (t *text) row(raw []byte) {
 		if n.sure && (n.open > 0 || n.tables > 0) {
 			t.killed()
 		}
-		t.after, t.copying, t.next = "table "+t.copying, "", next{}
+		t.after = append(append(t.after[:0], "table "...), t.copying...)
+		t.copying, t.next = "", next{}
 	case string(line) == pgBegin:
 		n.lines = pgConfirms
 		n.open++
@@ -152,7 +153,7 @@ func (t *text) row(raw []byte) {
 		n.sure = true
 	case n.sure && string(line) == `\\.`:
 		n.tables = max(0, n.tables-1)
-	case n.sure && copyFrom.Match(line):
+	case n.sure && bytes.HasPrefix(line, []byte("COPY ")) && copyFrom.Match(line):
 		n.tables++
 	}
 }
@@ -192,7 +193,7 @@ func (t *text) body(line []byte) {
 		t.next.lines = mysqlConfirms
 	case t.next.lines > 0 && bytes.HasPrefix(line, []byte(mysqlHost)):
 		t.next.sure = true
-	case completed.Match(line):
+	case isCompleted(line):
 		t.next.sure = false
 	}
 }

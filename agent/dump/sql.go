@@ -14,7 +14,12 @@ import (
 // in a function's body says nothing. It holds a piece of a line only, for a line may have gigabytes, and stops at the first problem.
 func lookText(r *bufio.Reader, _ *allowance) finding {
 	t := &text{}
+	return t.finding(t.read(r))
+}
+
+func (t *text) read(r *bufio.Reader) error {
 	for t.problem == "" {
+		t.pass(r)
 		line, err := r.ReadSlice('\n')
 		if len(line) > 0 {
 			t.line(line)
@@ -24,10 +29,10 @@ func lookText(r *bufio.Reader, _ *allowance) finding {
 			t.more(line)
 		}
 		if err != nil {
-			return t.finding(noEOF(err))
+			return noEOF(err)
 		}
 	}
-	return t.finding(nil)
+	return nil
 }
 
 // text is what was seen of a text so far.
@@ -43,7 +48,7 @@ type text struct {
 	lexer               lexer  // what else the text is in
 	routine             bool   // it is in the body of a routine of MySQL
 	next                next   // another dump, perhaps
-	after               string // what was begun last, outside of data
+	after               []byte // what was begun last, outside of data
 	problem             string
 	said                string // by a dump program, before any dump began
 	bad                 bool   // it was no mere remark
@@ -69,6 +74,10 @@ const (
 // completed is the last line of a dump of MySQL, whole: what was cut off may end in the middle of it.
 var completed = regexp.MustCompile(`^` + mysqlEnd + `(?: on .*\d:\d\d:\d\d(?: \S+)?)?$`)
 
+func isCompleted(line []byte) bool {
+	return bytes.HasPrefix(line, []byte(mysqlEnd)) && completed.Match(line)
+}
+
 // begins is the number of lines in which a header of MySQL may stand.
 const begins = 100
 
@@ -84,7 +93,7 @@ func (t *text) line(raw []byte) {
 		raw = bytes.TrimPrefix(raw, []byte("\xef\xbb\xbf")) // Windows marks UTF-8 so
 	}
 	t.next.passed()
-	line := trimmed(raw[:min(len(raw), 512)])
+	line := head(raw)
 	switch blank := len(bytes.TrimSpace(line)) == 0; {
 	case t.lexer.in != 0:
 		t.literal(line)
@@ -129,29 +138,29 @@ func (t *text) code(line, raw []byte) {
 	}
 	switch {
 	case hyphens && len(line) > 3:
-		t.comment(string(line))
+		t.comment(line)
 	case !hyphens:
 		t.statement(line, raw)
 	}
 }
 
-func (t *text) comment(line string) {
+func (t *text) comment(line []byte) {
 	switch {
-	case line == pgBegin:
+	case string(line) == pgBegin:
 		t.header(PostgresPlain)
-	case line == pgClusterBegin:
+	case string(line) == pgClusterBegin:
 		t.header(PostgresCluster)
-	case line == pgEnd, line == pgClusterEnd:
-		t.trailer(line)
-	case strings.HasPrefix(line, mysqlBegin):
+	case string(line) == pgEnd, string(line) == pgClusterEnd:
+		t.trailer(string(line))
+	case bytes.HasPrefix(line, []byte(mysqlBegin)):
 		t.mysqlHeader(MySQL)
-	case strings.HasPrefix(line, mariaBegin):
+	case bytes.HasPrefix(line, []byte(mariaBegin)):
 		t.mysqlHeader(MariaDB)
-	case t.next.lines > 0 && strings.HasPrefix(line, mysqlHost):
+	case t.next.lines > 0 && bytes.HasPrefix(line, []byte(mysqlHost)):
 		t.confirmed()
-	case strings.HasPrefix(line, mysqlEnd) && completed.MatchString(line):
-		t.mysqlTrailer(line)
-	default:
+	case isCompleted(line):
+		t.mysqlTrailer(string(line))
+	case line[2] == ' ':
 		t.place(line)
 	}
 }
@@ -208,7 +217,7 @@ var copyFrom = regexp.MustCompile(`^COPY ((?:"(?:[^"]|"")*"|[^ ("])+) .*FROM std
 // statement is the beginning of a line that is no comment and no data; raw is more of it.
 func (t *text) statement(line, raw []byte) {
 	switch c := line[0]; {
-	case c == '\\' && t.restricted(string(line)):
+	case c == '\\' && t.restricted(line):
 		return
 	case c == 'C' && t.postgres() && bytes.HasPrefix(line, []byte("COPY ")):
 		if m := copyFrom.FindSubmatch(trimmed(raw)); m != nil {
@@ -227,13 +236,13 @@ func (t *text) statement(line, raw []byte) {
 }
 
 // restricted says whether a line is psql's \restrict or \unrestrict, between which psql takes no commands.
-func (t *text) restricted(line string) bool {
-	if key, ok := strings.CutPrefix(line, `\restrict `); ok {
-		t.restrict = key
+func (t *text) restricted(line []byte) bool {
+	if key, ok := bytes.CutPrefix(line, []byte(`\restrict `)); ok {
+		t.restrict = string(key)
 		return true
 	}
-	key, ok := strings.CutPrefix(line, `\unrestrict `)
-	if ok && key == t.restrict {
+	key, ok := bytes.CutPrefix(line, []byte(`\unrestrict `))
+	if ok && string(key) == t.restrict {
 		t.restrict = ""
 	}
 	return ok
@@ -253,6 +262,9 @@ func short(s string) string {
 	}
 	return s
 }
+
+// head is what is looked at of a line.
+func head(raw []byte) []byte { return trimmed(raw[:min(len(raw), 512)]) }
 
 // trimmed is a line without its end.
 func trimmed(line []byte) []byte {

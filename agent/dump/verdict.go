@@ -3,26 +3,55 @@ package dump
 import (
 	"bytes"
 	"fmt"
-	"regexp"
-	"strings"
 )
 
-// places are comments and statements that say which table comes next.
-var places = []*regexp.Regexp{
-	regexp.MustCompile(`^-- (?:Data for )?Name: (?P<name>[^;]+); Type: (?P<type>[A-Z ]+); Schema: (?P<schema>[^;]+);`),
-	regexp.MustCompile("^-- (?:Dumping data for|Table structure for) table `(?P<name>[^`]+)`"),
+// place is for comments that say what comes next.
+func (t *text) place(comment []byte) {
+	text := comment[len("-- "):]
+	if kind, schema, name, ok := pgPlace(text); ok {
+		t.after = t.after[:0]
+		for _, c := range bytes.TrimSuffix(kind, []byte(" DATA")) {
+			t.after = append(t.after, c|0x20) // a small letter; a space stays one
+		}
+		t.after = append(t.after, ' ')
+		if string(schema) != "-" {
+			t.after = append(append(t.after, schema...), '.')
+		}
+		t.after = append(t.after, name...)
+	} else if table, ok := mysqlPlace(text); ok {
+		t.after = append(append(t.after[:0], "table "...), table...)
+	}
 }
 
-func (t *text) place(line string) {
-	if m := places[0].FindStringSubmatch(line); m != nil {
-		name := m[1]
-		if m[3] != "-" {
-			name = m[3] + "." + m[1]
+// pgPlace reads "Name: users; Type: TABLE DATA; Schema: public; Owner: shop".
+func pgPlace(text []byte) (kind, schema, name []byte, ok bool) {
+	text = bytes.TrimPrefix(text, []byte("Data for "))
+	var values [3][]byte
+	for i, label := range [...]string{"Name: ", " Type: ", " Schema: "} {
+		field, rest, found := bytes.Cut(text, []byte(";"))
+		value, labelled := bytes.CutPrefix(field, []byte(label))
+		if !found || !labelled || len(value) == 0 {
+			return nil, nil, nil, false
 		}
-		t.after = strings.TrimSuffix(strings.ToLower(m[2]), " data") + " " + name
-	} else if m := places[1].FindStringSubmatch(line); m != nil {
-		t.after = "table " + m[1]
+		values[i], text = value, rest
 	}
+	for _, c := range values[1] {
+		if c != ' ' && (c < 'A' || c > 'Z') {
+			return nil, nil, nil, false
+		}
+	}
+	return values[1], values[2], values[0], true
+}
+
+// mysqlPlace reads "Dumping data for table `users`".
+func mysqlPlace(text []byte) (table []byte, ok bool) {
+	for _, begin := range [...]string{"Dumping data for table `", "Table structure for table `"} {
+		if rest, ok := bytes.CutPrefix(text, []byte(begin)); ok {
+			table, _, found := bytes.Cut(rest, []byte("`"))
+			return table, found && len(table) > 0
+		}
+	}
+	return nil, false
 }
 
 // where is the place of the last line, for people, with a space behind it.
@@ -41,7 +70,7 @@ func (t *text) at() string {
 	case t.done && !t.open && !t.cluster:
 		return ""
 	}
-	return t.after
+	return string(t.after)
 }
 
 // programs are what makes each kind.
