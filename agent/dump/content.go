@@ -9,14 +9,15 @@ import (
 	"slices"
 )
 
-// content looks at unpacked content, which it reads to its end.
+// content looks at unpacked content, which it reads to its end; what lies so in the file, and nobody can look into, it does not.
 func content(in *input, data *allowance) finding {
 	head, err := in.Peek(sniffed)
 	if len(head) == 0 {
 		return finding{err: noEOF(err)}
 	}
 	f := lookFor(head)(in.Reader, data)
-	if f.err == nil {
+	in.idle = f.nowhere && in.asIs
+	if f.err == nil && !in.idle {
 		_, f.err = io.Copy(io.Discard, in.Reader)
 	}
 	f.read, f.err = in.counting.n, noEOF(f.err)
@@ -56,7 +57,7 @@ func encrypted(head []byte) bool {
 
 // lookNowhere is for what cannot be looked into, which why says; it may be empty.
 func lookNowhere(why string) look {
-	return func(*bufio.Reader, *allowance) finding { return finding{unread: why} }
+	return func(*bufio.Reader, *allowance) finding { return finding{unread: why, nowhere: true} }
 }
 
 // noEOF is nil for the regular end.
@@ -71,11 +72,15 @@ func noEOF(err error) error {
 type input struct {
 	*bufio.Reader
 	counting *counting
+	asIs     bool // it is the file itself, and not what was unpacked of it
+	idle     bool // what follows says nothing
 }
 
-func newInput(r io.Reader) *input {
+// newInput reads at most size bytes, as far as is known, with a buffer that is not larger.
+func newInput(r io.Reader, size int64) *input {
+	const least, most = 2 * sniffed, 256 << 10
 	c := &counting{r: r}
-	return &input{bufio.NewReaderSize(c, 256<<10), c}
+	return &input{Reader: bufio.NewReaderSize(c, int(max(least, min(most, size)))), counting: c}
 }
 
 type counting struct {

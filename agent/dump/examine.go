@@ -60,7 +60,8 @@ type Limits struct {
 // of zeros, and either way nobody should wait for it.
 const maxGrowth = 1100
 
-// Examine reads a dump of that size to its end and says what it is, and whether it is whole. It holds little in memory: the
+// Examine reads a dump of that size, to its end unless the rest would say nothing, and says what it is, and whether it is
+// whole. It holds little in memory: the
 // window of the decompressor, 128 MiB at most, and some buffers. The error is that of r; whatever is wrong with the dump
 // itself is part of the report.
 func Examine(r io.Reader, size int64, limits Limits) (Report, error) {
@@ -68,6 +69,9 @@ func Examine(r io.Reader, size int64, limits Limits) (Report, error) {
 	report := examine(src, size, limits)
 	if src.err != nil {
 		return Report{}, src.err
+	}
+	if src.idle {
+		return report, nil
 	}
 	// What nobody needed to read may still fail, or be missing.
 	if _, err := io.Copy(io.Discard, src); err != nil {
@@ -80,6 +84,8 @@ func Examine(r io.Reader, size int64, limits Limits) (Report, error) {
 type source struct {
 	r   io.Reader
 	err error
+	// idle: what follows says nothing of the dump.
+	idle bool
 }
 
 func (s *source) Read(p []byte) (int, error) {
@@ -90,8 +96,9 @@ func (s *source) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func examine(src io.Reader, size int64, limits Limits) Report {
-	in := newInput(src)
+func examine(src *source, size int64, limits Limits) Report {
+	in := newInput(src, size)
+	in.asIs = true
 	head, err := in.Peek(sniffed)
 	if len(head) == 0 {
 		if err != nil && !errors.Is(err, io.EOF) {
@@ -106,9 +113,14 @@ func examine(src io.Reader, size int64, limits Limits) Report {
 	}
 	report := Report{Packing: packing}
 	if packing == "" {
-		return examineContent(report, in, data)
+		report = examineContent(report, in, data)
+		if src.idle = in.idle; in.idle {
+			report.Unpacked = size
+		}
+		return report
 	}
 	if data.denied != "" {
+		src.idle = true
 		report.Health, report.Reason = Unchecked, data.denied
 		return report
 	}
@@ -122,7 +134,7 @@ func examine(src io.Reader, size int64, limits Limits) Report {
 		return report
 	}
 	defer plain.Close()
-	return examineContent(report, newInput(data.of(plain)), data)
+	return examineContent(report, newInput(data.of(plain), data.left), data)
 }
 
 // examineContent examines what is there, once it is unpacked.
@@ -176,6 +188,8 @@ type finding struct {
 	whole   bool
 	// unread says why nobody can tell whether it is whole, if nothing is wrong with what was read.
 	unread string
+	// nowhere: what follows would tell nothing either.
+	nowhere bool
 	// at is where in the content the end came, for people; empty: nobody can tell.
 	at string
 	// read is how many bytes there were, and err why there were not more; nil at the end.
