@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"filippo.io/age"
 
@@ -23,13 +24,16 @@ import (
 // A block of largeBlock bytes, which are no multiple of anything, is too large to be held where no more than held bytes are.
 const largeBlock, held, part = 320_077, 320_000, 80_000
 
-func newLargeObject(t testing.TB) *object {
-	o := newObject(t, 700_005)
+func newLargeObject(t testing.TB) *object { return newObjectOf(t, 700_005, 3) }
+
+func newObjectOf(t testing.TB, size, blocks int) *object {
+	t.Helper()
+	o := newObject(t, size)
 	o.m.BlockSize, o.m.Blocks = largeBlock, nil
 	for b := range slices.Chunk(o.data, largeBlock) {
 		o.m.Blocks = append(o.m.Blocks, sha256.Sum256(b))
 	}
-	if len(o.m.Blocks) != 3 {
+	if len(o.m.Blocks) != blocks {
 		t.Fatal("it is not what it should be")
 	}
 	return o
@@ -146,6 +150,28 @@ func TestAReaderOfLargeBlocksIsClosedEarly(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.Close() // what is left running shows at the end of all tests
+}
+
+// Whoever cancels gets an error, not the end of the data, also when all of the last block has come.
+func TestACancelledReaderOfLargeBlocksDoesNotEnd(t *testing.T) {
+	o := newObjectOf(t, 630_000, 2)
+	for _, unproven := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			c := largeCopies(o.copy())
+			c.Unproven = unproven
+			r := c.Open(ctx, o.m)
+			defer r.Close()
+			if _, err := io.ReadFull(r, make([]byte, largeBlock+1)); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			cancel()
+			if rest, err := io.ReadAll(r); !errors.Is(err, context.Canceled) {
+				t.Errorf("unproven %v: %d bytes more, %v", unproven, len(rest), err)
+			}
+		})
+	}
 }
 
 // What is copied to another target is proven too, and takes the memory of a part.
