@@ -152,6 +152,26 @@ func TestAReaderOfLargeBlocksIsClosedEarly(t *testing.T) {
 	r.Close() // what is left running shows at the end of all tests
 }
 
+// Somebody else's file, sealed for the same recipients, opens without fault: only the signed sums tell it from the host's. Whoever
+// takes it before they were compared hears of that before the end, whichever block it is.
+func TestAForgedLargeObjectNeverEndsWell(t *testing.T) {
+	o := newLargeObject(t)
+	for i := range o.m.Blocks {
+		o.m.Blocks[i][0] ^= 1
+		c := largeCopies(o.copy())
+		c.Unproven = true
+		var plain bytes.Buffer
+		if err := c.WritePlain(t.Context(), o.m, &plain, o.id); !errors.Is(err, vault.ErrIntegrity) {
+			t.Errorf("block %d: %d bytes of plaintext, %v", i, plain.Len(), err)
+		}
+		o.m.Blocks[i][0] ^= 1
+	}
+	var plain bytes.Buffer
+	if err := largeCopies(o.copy()).WritePlain(t.Context(), o.m, &plain, o.id); err != nil || !bytes.Equal(plain.Bytes(), o.plain) {
+		t.Errorf("%d bytes, %v", plain.Len(), err)
+	}
+}
+
 // Whoever cancels gets an error, not the end of the data, also when all of the last block has come.
 func TestACancelledReaderOfLargeBlocksDoesNotEnd(t *testing.T) {
 	o := newObjectOf(t, 630_000, 2)
