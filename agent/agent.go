@@ -297,7 +297,9 @@ func (a *Agent) resealed(d *journal.Dump) (*journal.Dump, error) {
 // Close gives back the journal and the state directory. Run or Once must have returned.
 func (a *Agent) Close() error {
 	a.held.close()
-	a.memory.close()
+	if a.memory != nil { // one that only reads has none
+		a.memory.close()
+	}
 	return errors.Join(a.journal.Close(), a.lock.release())
 }
 

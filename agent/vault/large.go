@@ -198,8 +198,8 @@ func (f *fetcher) inOrder(ctx context.Context, parts []*part, memory [][]byte, u
 		case <-p.came:
 		case <-ctx.Done():
 		}
-		if ctx.Err() != nil {
-			return group.Wait()
+		if cause := ctx.Err(); cause != nil {
+			return cmp.Or(group.Wait(), cause) // all may have come, and not all was used
 		}
 		if err := use(p.b); err != nil {
 			cancel()

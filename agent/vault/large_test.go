@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"filippo.io/age"
 
@@ -23,13 +24,16 @@ import (
 // A block of largeBlock bytes, which are no multiple of anything, is too large to be held where no more than held bytes are.
 const largeBlock, held, part = 320_077, 320_000, 80_000
 
-func newLargeObject(t testing.TB) *object {
-	o := newObject(t, 700_005)
+func newLargeObject(t testing.TB) *object { return newObjectOf(t, 700_005, 3) }
+
+func newObjectOf(t testing.TB, size, blocks int) *object {
+	t.Helper()
+	o := newObject(t, size)
 	o.m.BlockSize, o.m.Blocks = largeBlock, nil
 	for b := range slices.Chunk(o.data, largeBlock) {
 		o.m.Blocks = append(o.m.Blocks, sha256.Sum256(b))
 	}
-	if len(o.m.Blocks) != 3 {
+	if len(o.m.Blocks) != blocks {
 		t.Fatal("it is not what it should be")
 	}
 	return o
@@ -148,6 +152,48 @@ func TestAReaderOfLargeBlocksIsClosedEarly(t *testing.T) {
 	r.Close() // what is left running shows at the end of all tests
 }
 
+// Somebody else's file, sealed for the same recipients, opens without fault: only the signed sums tell it from the host's. Whoever
+// takes it before they were compared hears of that before the end, whichever block it is.
+func TestAForgedLargeObjectNeverEndsWell(t *testing.T) {
+	o := newLargeObject(t)
+	for i := range o.m.Blocks {
+		o.m.Blocks[i][0] ^= 1
+		c := largeCopies(o.copy())
+		c.Unproven = true
+		var plain bytes.Buffer
+		if err := c.WritePlain(t.Context(), o.m, &plain, o.id); !errors.Is(err, vault.ErrIntegrity) {
+			t.Errorf("block %d: %d bytes of plaintext, %v", i, plain.Len(), err)
+		}
+		o.m.Blocks[i][0] ^= 1
+	}
+	var plain bytes.Buffer
+	if err := largeCopies(o.copy()).WritePlain(t.Context(), o.m, &plain, o.id); err != nil || !bytes.Equal(plain.Bytes(), o.plain) {
+		t.Errorf("%d bytes, %v", plain.Len(), err)
+	}
+}
+
+// Whoever cancels gets an error, not the end of the data, also when all of the last block has come.
+func TestACancelledReaderOfLargeBlocksDoesNotEnd(t *testing.T) {
+	o := newObjectOf(t, 630_000, 2)
+	for _, unproven := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			c := largeCopies(o.copy())
+			c.Unproven = unproven
+			r := c.Open(ctx, o.m)
+			defer r.Close()
+			if _, err := io.ReadFull(r, make([]byte, largeBlock+1)); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			cancel()
+			if rest, err := io.ReadAll(r); !errors.Is(err, context.Canceled) {
+				t.Errorf("unproven %v: %d bytes more, %v", unproven, len(rest), err)
+			}
+		})
+	}
+}
+
 // What is copied to another target is proven too, and takes the memory of a part.
 func TestALargeBlockIsCopied(t *testing.T) {
 	o := newLargeObject(t)
@@ -254,7 +300,7 @@ func (f *fiveTiB) ReadAt(p []byte, off int64) (n int, err error) {
 	return n, nil
 }
 
-// A dump of 5 TiB: its blocks and its manifest are as large as docs/performance.md says, its last block is proven and copied, and
+// A dump of 5 TiB: its blocks and its manifest are as large as docs/performance-large.md says, its last block is proven and copied, and
 // stock age reads its first bytes, those in the middle, and its last.
 func TestFiveTiB(t *testing.T) {
 	id, err := age.GenerateX25519Identity()

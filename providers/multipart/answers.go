@@ -52,6 +52,8 @@ func meaning(code string, status int) (remedy string, kind error) {
 		return "check this host's clock", providers.ErrPermanent
 	case "BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch", "InvalidPart":
 		return "", providers.ErrCorrupt
+	case "EntityTooLarge":
+		return "the store takes no object, or no part, that is so large", providers.ErrPermanent
 	case "NotImplemented":
 		return "the store lacks what was asked of it: checksums (off leaves them out), a storage class, encryption", providers.ErrPermanent
 	case "RequestTimeout", "IncompleteBody":

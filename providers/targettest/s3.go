@@ -80,6 +80,7 @@ var answers = []struct {
 	{307, "TemporaryRedirect", nil, nil},
 	{400, "AuthorizationHeaderMalformed", providers.ErrPermanent, providers.ErrPermanent},
 	{400, "BadDigest", providers.ErrCorrupt, providers.ErrPermanent},
+	{400, "EntityTooLarge", providers.ErrPermanent, providers.ErrPermanent},
 	{400, "EntityTooSmall", providers.ErrPermanent, providers.ErrPermanent},
 	{400, "ExpiredToken", fs.ErrPermission, providers.ErrPermanent},
 	{400, "IncompleteBody", nil, providers.ErrPermanent},
