@@ -92,12 +92,14 @@ func (e *exams) run(ctx context.Context, judge func(id string, r dump.Report, fa
 	group, ctx := errgroup.WithContext(ctx)
 	for range e.Workers {
 		group.Go(func() error {
+			examiner := newExaminer(ctx, e.FullBelow)
+			defer examiner.close()
 			for {
 				x, err := e.take(ctx)
 				if err != nil {
 					return err
 				}
-				report, failure := e.examine(ctx, x)
+				report, failure := examiner.examine(x)
 				if ctx.Err() == nil {
 					err = judge(x.id, report, failure)
 				}
@@ -161,17 +163,42 @@ func (e *exams) idle(ctx context.Context) error {
 	}
 }
 
-// examine runs on a thread of its own with the lowest priority: uploads go first. The thread ends with it.
-func (e *exams) examine(ctx context.Context, x *exam) (report dump.Report, err error) {
-	done := make(chan struct{})
+// examiner is a thread of the lowest priority that examines one dump after the other: uploads go first.
+type examiner struct {
+	dumps    chan *exam
+	verdicts chan verdict
+}
+
+type verdict struct {
+	report  dump.Report
+	failure error
+}
+
+// newExaminer starts the thread. It ends with close.
+func newExaminer(ctx context.Context, fullBelow int64) *examiner {
+	e := &examiner{make(chan *exam), make(chan verdict)}
 	go func() {
-		defer close(done)
-		runtime.LockOSThread()
+		defer close(e.verdicts)
+		runtime.LockOSThread()                     // and never unlocked: the thread ends with this function
 		unix.Setpriority(unix.PRIO_PROCESS, 0, 19) // of this thread alone; that it fails is no harm
-		report, err = dump.Examine(&following{stop: ctx.Done(), exam: x}, x.size, dump.Limits{FullBelow: e.FullBelow})
+		for x := range e.dumps {
+			report, err := dump.Examine(&following{stop: ctx.Done(), exam: x}, x.size, dump.Limits{FullBelow: fullBelow})
+			e.verdicts <- verdict{report, err}
+		}
 	}()
-	<-done
-	return report, err
+	return e
+}
+
+// examine is for one caller at a time.
+func (e *examiner) examine(x *exam) (dump.Report, error) {
+	e.dumps <- x
+	v := <-e.verdicts
+	return v.report, v.failure
+}
+
+func (e *examiner) close() {
+	close(e.dumps)
+	<-e.verdicts
 }
 
 // advance allows the exam n bytes more.

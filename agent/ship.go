@@ -134,7 +134,11 @@ func mayNotLook(err error) bool { return errors.Is(err, fs.ErrPermission) }
 // record writes down that the target has the dump, with this manifest.
 func (w *worker) record(d *journal.Dump, m *vault.Manifest) error {
 	pending := m.Health.State == dump.Pending
-	now, err := w.agent.journal.Update(d.ID, func(d *journal.Dump) {
+	verdicts := map[string]journal.Verdict{}
+	if !pending { // else retention waits for the verdict
+		verdicts[m.Object] = verdictOf(m, "")
+	}
+	now, err := w.agent.journal.Deliver(d.ID, w.target.Name, verdicts, func(d *journal.Dump) {
 		d.Fingerprint = m.Fingerprint
 		d.Targets[w.target.Name] = journal.Delivery{State: journal.Delivered, Object: m.Object, At: w.agent.Now(), Pending: pending}
 	})
@@ -144,17 +148,16 @@ func (w *worker) record(d *journal.Dump, m *vault.Manifest) error {
 	if !now.Open() {
 		w.agent.held.drop(d.ID)
 	}
-	if former, err := w.agent.journal.ByID(d.Former); err != nil {
-		return err
-	} else if former != nil && former.Object != m.Object { // it is there again, under its new name
-		if err := w.agent.journal.Gone(w.target.Name, []string{former.Object}, nil); err != nil {
+	if d.Former != "" {
+		if former, err := w.agent.journal.ByID(d.Former); err != nil {
 			return err
+		} else if former != nil && former.Object != m.Object { // it is there again, under its new name
+			if err := w.agent.journal.Gone(w.target.Name, []string{former.Object}, nil); err != nil {
+				return err
+			}
 		}
 	}
-	if !pending { // else retention waits for the verdict
-		if err := w.agent.journal.SetVerdicts(w.target.Name, map[string]journal.Verdict{m.Object: verdictOf(m, "")}); err != nil {
-			return err
-		}
+	if !pending {
 		w.gotDump(d.Series)
 	}
 	w.mu.Lock()

@@ -217,11 +217,23 @@ func (j *Journal) Settled(f File, path string, targets []string) (is bool, err e
 // Update changes one dump in one transaction, and gives back what it is now. Concurrent updates share an fdatasync.
 // change may be called more than once.
 func (j *Journal) Update(id string, change func(*Dump)) (*Dump, error) {
+	return j.update(id, change, func(*bolt.Tx) error { return nil })
+}
+
+// Deliver is Update that sets, in the same transaction, verdicts on what a target has now; see SetVerdicts.
+func (j *Journal) Deliver(id, target string, verdicts map[string]Verdict, change func(*Dump)) (*Dump, error) {
+	return j.update(id, change, func(tx *bolt.Tx) error { return setVerdicts(tx, target, verdicts) })
+}
+
+func (j *Journal) update(id string, change func(*Dump), also func(tx *bolt.Tx) error) (*Dump, error) {
 	var d *Dump
 	err := j.db.Batch(func(tx *bolt.Tx) error {
-		d = new(Dump)
-		found, err := get(tx.Bucket(bucketDumps), []byte(id), d)
-		if err != nil {
+		if err := also(tx); err != nil {
+			return err
+		}
+		var found bool
+		var err error
+		if d, found, err = j.dump(tx, []byte(id)); err != nil {
 			return err
 		}
 		if !found {
@@ -261,8 +273,7 @@ func move(tx *bolt.Tx, oldFile File, oldPath string, d *Dump) error {
 // block leaves the process. Concurrent calls share an fdatasync.
 func (j *Journal) Record(id string, sealing []byte, recipients []string, block int, digest [64]byte) error {
 	return j.db.Batch(func(tx *bolt.Tx) error {
-		var d Dump
-		found, err := get(tx.Bucket(bucketDumps), []byte(id), &d)
+		d, found, err := j.dump(tx, []byte(id))
 		if err != nil {
 			return err
 		}
@@ -271,7 +282,7 @@ func (j *Journal) Record(id string, sealing []byte, recipients []string, block i
 		}
 		if d.Sealing == nil {
 			d.Sealing, d.Recipients = sealing, recipients
-			if err := put(tx.Bucket(bucketDumps), []byte(id), &d); err != nil {
+			if err := put(tx.Bucket(bucketDumps), []byte(id), d); err != nil {
 				return err
 			}
 		}
@@ -305,17 +316,10 @@ func (j *Journal) ByFile(f File) (*Dump, error) { return j.by(bucketFiles, f.key
 // ByPath is the newest dump found at this path, or nil.
 func (j *Journal) ByPath(path string) (*Dump, error) { return j.by(bucketPaths, []byte(path)) }
 
-func (j *Journal) by(index, key []byte) (*Dump, error) {
-	var d *Dump
-	err := j.db.View(func(tx *bolt.Tx) error {
-		id := idOf(tx.Bucket(index).Get(key))
-		if len(id) == 0 {
-			return nil
-		}
-		d = new(Dump)
-		found, err := get(tx.Bucket(bucketDumps), id, d)
-		if !found {
-			d = nil
+func (j *Journal) by(index, key []byte) (d *Dump, err error) {
+	err = j.db.View(func(tx *bolt.Tx) (err error) {
+		if id := idOf(tx.Bucket(index).Get(key)); len(id) > 0 {
+			d, _, err = j.dump(tx, id)
 		}
 		return err
 	})
@@ -323,14 +327,9 @@ func (j *Journal) by(index, key []byte) (*Dump, error) {
 }
 
 // ByID is one dump, or nil.
-func (j *Journal) ByID(id string) (*Dump, error) {
-	var d *Dump
-	err := j.db.View(func(tx *bolt.Tx) error {
-		d = new(Dump)
-		found, err := get(tx.Bucket(bucketDumps), []byte(id), d)
-		if !found {
-			d = nil
-		}
+func (j *Journal) ByID(id string) (d *Dump, err error) {
+	err = j.db.View(func(tx *bolt.Tx) (err error) {
+		d, _, err = j.dump(tx, []byte(id))
 		return err
 	})
 	return d, err

@@ -67,8 +67,9 @@ var ErrUnusable = errors.New("the journal cannot be used")
 
 // Journal is one open journal. It may be used concurrently.
 type Journal struct {
-	db   *bolt.DB
-	path string
+	db       *bolt.DB
+	path     string
+	recalled *recalled
 }
 
 // Open opens the journal file, or makes an empty one, in a directory that exists. It waits for nobody: a journal in
@@ -96,7 +97,7 @@ func Open(path string) (*Journal, error) {
 	if err := db.Update(prepare); err != nil {
 		return nil, errors.Join(fmt.Errorf("journal %s: %w", path, err), db.Close())
 	}
-	return &Journal{db, path}, syncDir(filepath.Dir(path))
+	return &Journal{db, path, &recalled{dumps: map[string]entry{}}}, syncDir(filepath.Dir(path))
 }
 
 func options(readOnly bool) *bolt.Options {

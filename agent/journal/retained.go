@@ -117,29 +117,34 @@ func (j *Journal) SetVerdicts(target string, verdicts map[string]Verdict) error 
 	if len(verdicts) == 0 {
 		return nil
 	}
-	return j.db.Update(func(tx *bolt.Tx) error {
-		b, err := tx.Bucket(bucketVerdicts).CreateBucketIfNotExists([]byte(target))
-		if err != nil {
+	return j.db.Update(func(tx *bolt.Tx) error { return setVerdicts(tx, target, verdicts) })
+}
+
+func setVerdicts(tx *bolt.Tx, target string, verdicts map[string]Verdict) error {
+	if len(verdicts) == 0 {
+		return nil
+	}
+	b, err := tx.Bucket(bucketVerdicts).CreateBucketIfNotExists([]byte(target))
+	if err != nil {
+		return err
+	}
+	for _, object := range slices.Sorted(maps.Keys(verdicts)) { // bbolt is slow to put many between others
+		v := verdicts[object]
+		var old Verdict
+		if _, err := get(b, []byte(object), &old); err != nil {
 			return err
 		}
-		for _, object := range slices.Sorted(maps.Keys(verdicts)) { // bbolt is slow to put many between others
-			v := verdicts[object]
-			var old Verdict
-			if _, err := get(b, []byte(object), &old); err != nil {
-				return err
-			}
-			if v.Locked.IsZero() {
-				v.Locked = old.Locked
-			}
-			if v.Proof == (Proof{}) {
-				v.Proof = old.Proof
-			}
-			if err := put(b, []byte(object), v); err != nil {
-				return err
-			}
+		if v.Locked.IsZero() {
+			v.Locked = old.Locked
 		}
-		return nil
-	})
+		if v.Proof == (Proof{}) {
+			v.Proof = old.Proof
+		}
+		if err := put(b, []byte(object), v); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Known calls give for each backup that the target is known to have had, but for those whose removal has begun; give must not
