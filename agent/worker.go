@@ -22,7 +22,7 @@ import (
 const (
 	// transfers is how many dumps go to one target at once. Large ones share the memory; small ones hide the round
 	// trips of each other.
-	transfers = 8
+	transfers = 16
 	// onceTries is how often in a row a target may fail before Once gives it up.
 	onceTries = 3
 	// slow is the pause after an error that will not go away by itself.

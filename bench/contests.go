@@ -115,7 +115,7 @@ func (b *bench) download(name, endpoint, data, suffix string) contest {
 	there := sync.OnceValue(func() error {
 		err := put.prepare()
 		for _, k := range put.contestants {
-			if err != nil || !b.has(k.needs) || k.name == "offsite push, s3" && suffix == "never" || k.name == "rclone crypt, defaults" {
+			if err != nil || !b.has(k.needs) || k.name == "rclone crypt, defaults" {
 				continue
 			}
 			if k.before != nil {
@@ -235,10 +235,10 @@ func (b *bench) smallMinIO() contest {
 		return b.rcloneDir(fmt.Sprintf("%s --transfers=%d --checkers=32 --no-check-dest", rcloneS3, transfers), "m-crypt:small", env)
 	}
 	return contest{
-		name: "minio-small-files", prepare: func() error { return errors.Join(empty(b.path("minio", bucket)), b.rcloneConfig()) },
+		name: fmt.Sprintf("minio-%d-files-of-32-KiB", small), prepare: func() error { return errors.Join(empty(b.path("minio", bucket)), b.rcloneConfig()) },
 		contestants: []contestant{
-			b.once("offsite agent --once, minio", "minio"),
-			b.once("offsite agent --once, s3", "s3"),
+			b.pushSmall("offsite push, minio", "minio"),
+			b.pushSmall("offsite push, s3", "s3"),
 			{name: "s5cmd cp, not encrypted", floor: true, needs: []string{"s5cmd"}, pipeline: []command{{argv: []string{b.tools["s5cmd"], "cp", b.path("data", "small") + "/", "s3://" + bucket + "/small/"}, env: env}}},
 			{name: "rclone crypt, 32 transfers", needs: []string{"rclone"}, pipeline: files(32)},
 			{name: "rclone crypt, 64 transfers", needs: []string{"rclone"}, pipeline: files(64)},
@@ -257,9 +257,9 @@ func (b *bench) smallSFTP() contest {
 	}
 	put := append(b.sshArgs("sftp", "-P", gcm), "-q", "-b", b.batch("put-small", "put -R "+b.path("data", "small")+" "+b.path("sftp")), "root@127.0.0.1")
 	return contest{
-		name: "sftp-small-files", prepare: func() error { return errors.Join(empty(b.path("sftp")), b.rcloneConfig()) },
+		name: fmt.Sprintf("sftp-%d-files-of-32-KiB", small), prepare: func() error { return errors.Join(empty(b.path("sftp")), b.rcloneConfig()) },
 		contestants: []contestant{
-			b.once("offsite agent --once", "sftp"),
+			b.pushSmall("offsite push", "sftp"),
 			{name: "sftp put -R, not encrypted", floor: true, needs: []string{"sftp"}, pipeline: []command{{argv: put}}},
 			{name: "rclone crypt, 8 transfers", needs: []string{"rclone"}, pipeline: files(8)},
 			{name: "rclone crypt, 32 transfers", needs: []string{"rclone"}, pipeline: files(32)},

@@ -69,11 +69,12 @@ func run(ctx context.Context, args []string) error {
 	}
 	defer b.clean()
 	results, err := b.race(ctx, b.contests())
-	if len(results) == 0 {
+	if err != nil {
 		return err
 	}
-	if reportErr := report(s.out, b.versions(), results); err == nil {
-		err = reportErr
+	latency, err := b.latency(ctx)
+	if err != nil {
+		return err
 	}
-	return err
+	return report(s.out, b.versions(), results, latency)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -59,7 +60,7 @@ func connect(ctx context.Context, pipeline []command) (cmds []*exec.Cmd, files [
 	var before *os.File
 	for i, p := range pipeline {
 		c := exec.CommandContext(ctx, p.argv[0], p.argv[1:]...)
-		c.Env = append(os.Environ(), p.env...)
+		c.Env = append(environment(), p.env...)
 		c.Stderr = &strings.Builder{}
 		switch {
 		case before != nil:
@@ -97,4 +98,11 @@ func tail(s string) string {
 		s = "..." + s[len(s)-most:]
 	}
 	return strings.TrimSpace(s)
+}
+
+// environment is this process's, without certificates that only some of the contestants would read.
+func environment() []string {
+	return slices.DeleteFunc(os.Environ(), func(v string) bool {
+		return strings.HasPrefix(v, "AWS_") || strings.HasPrefix(v, "SSL_CERT_")
+	})
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 )
 
 // kinds of target that offsite is measured with, and their configuration.
@@ -31,19 +32,21 @@ func (b *bench) kinds() map[string]string {
 
 // configure writes a configuration for each kind, and lets offsite prepare what it needs.
 func (b *bench) configure(ctx context.Context) error {
-	for kind, target := range b.kinds() {
-		for watched, dir := range map[string]string{"": b.path("watch"), "-small": b.path("data", "small")} {
-			config := fmt.Sprintf("host: bench\nzone: UTC\nstate: %s\nsigning_key: %s\nwatch: [{path: %s, settle: 0s}]\nrecipients: [%s]\ntargets: {it: {retention: off, %s}}\n",
-				b.state(kind), b.path("keys", "signing.key"), dir, b.recipient, target)
-			if err := os.WriteFile(b.config(kind+watched), []byte(config), 0o600); err != nil {
-				return err
-			}
+	for kind := range b.kinds() {
+		if err := os.WriteFile(b.config(kind), []byte(b.configText(kind, b.path("watch"))), 0o600); err != nil {
+			return err
 		}
 		if out, err := exec.CommandContext(ctx, b.offsite, "--config", b.config(kind), "init", "--yes").CombinedOutput(); err != nil {
 			return fmt.Errorf("offsite init, %s: %w: %s", kind, err, out)
 		}
 	}
 	return nil
+}
+
+// configText watches dir, and has one target of that kind.
+func (b *bench) configText(kind, dir string) string {
+	return fmt.Sprintf("host: bench\nzone: UTC\nstate: %s\nsigning_key: %s\nwatch: [{path: %s, settle: 0s}]\nrecipients: [%s]\ntargets: {it: {retention: off, %s}}\n",
+		b.state(kind), b.path("keys", "signing.key"), dir, b.recipient, b.kinds()[kind])
 }
 
 func (b *bench) config(kind string) string { return b.path("conf", kind+".yaml") }
@@ -58,9 +61,10 @@ func (b *bench) push(name, kind, file string) contestant {
 	return contestant{name: name, ours: true, before: b.forget(kind), pipeline: []command{{argv: []string{b.offsite, "--config", b.config(kind), "push", file}}}}
 }
 
-// once ships all small files.
-func (b *bench) once(name, kind string) contestant {
-	return contestant{name: name, ours: true, before: b.forget(kind), pipeline: []command{{argv: []string{b.offsite, "--config", b.config(kind + "-small"), "agent", "--once"}}}}
+// pushSmall ships all small files in one run.
+func (b *bench) pushSmall(name, kind string) contestant {
+	files, _ := filepath.Glob(b.path("data", "small", "*"))
+	return contestant{name: name, ours: true, before: b.forget(kind), pipeline: []command{{argv: append([]string{b.offsite, "--config", b.config(kind), "push"}, files...)}}}
 }
 
 func (b *bench) restore(name, kind string) contestant {

@@ -32,8 +32,8 @@ func middle[T cmp.Ordered](all []sample, of func(sample) T) T {
 }
 
 // report prints the table, and writes it beside all samples and a chart if there is a name for them.
-func report(name string, versions []string, results []*result) error {
-	table := markdown(versions, results)
+func report(name string, versions []string, results []*result, more string) error {
+	table := markdown(versions, results) + more
 	fmt.Print(table)
 	if name == "" {
 		return nil
