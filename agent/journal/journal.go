@@ -227,7 +227,11 @@ func get(b *bolt.Bucket, key []byte, v any) (bool, error) {
 	if text == nil {
 		return false, nil
 	}
-	if err := json.Unmarshal(text, v); err != nil {
+	read := func(text []byte) error { return json.Unmarshal(text, v) }
+	if d, ok := v.(*Dump); ok {
+		read = d.UnmarshalJSON
+	}
+	if err := read(text); err != nil {
 		return false, fmt.Errorf("journal entry %q is damaged: %w", key, err)
 	}
 	return true, nil
