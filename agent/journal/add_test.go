@@ -43,6 +43,12 @@ func TestManyAtOnceAreWhatTheyAreOneByOne(t *testing.T) {
 			t.Errorf("%s to %s: free %t, %v", c.first, c.last, free, err)
 		}
 	}
+	if err := many.Rest(); err != nil { // and all is there again
+		t.Error(err)
+	}
+	if a, b := contents(t, many), contents(t, single); !slices.Equal(a, b) {
+		t.Error("after a rest something is missing")
+	}
 }
 
 // contents are all entries of the buckets that Add fills.
