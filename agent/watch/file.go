@@ -60,7 +60,7 @@ func idOf(info fs.FileInfo) FileID {
 // sight is all that one look at a file tells.
 type sight struct {
 	FileID
-	regular, dir bool
+	kind uint8 // unix.DT_REG and its like
 	// born is when the file was made, in nanoseconds since 1970; 0: the file system does not tell.
 	born int64
 }
@@ -91,10 +91,9 @@ func see(fd int, name string) (sight, error) {
 	return s, nil
 }
 
-func sightOf(mode uint32) sight {
-	kind := mode & unix.S_IFMT
-	return sight{regular: kind == unix.S_IFREG, dir: kind == unix.S_IFDIR}
-}
+func sightOf(mode uint32) sight { return sight{kind: uint8(mode & unix.S_IFMT >> 12)} } // as getdents has it
+
+func (s *sight) regular() bool { return s.kind == unix.DT_REG }
 
 // seeOld is see without a birth.
 func seeOld(fd int, name string, flags int) (sight, error) {

@@ -102,12 +102,12 @@ func (w *Watcher) event(n *notifier, e fsnotify.Event) {
 	switch {
 	case err != nil:
 		w.pending.drop(e.Name)
-	case s.dir && w.dirs[dir].wanted(rel, true):
+	case s.kind == unix.DT_DIR && w.dirs[dir].wanted(rel, true):
 		// What was put into a new directory before it was watched made no event.
 		if err := w.scanDir(dir, e.Name, n.add); err != nil {
 			w.log.Warn("cannot scan a new directory", "path", e.Name, "err", err)
 		}
-	case s.regular && w.dirs[dir].wanted(rel, false):
+	case s.regular() && w.dirs[dir].wanted(rel, false):
 		w.note(dir, e.Name, s)
 	}
 }
@@ -123,7 +123,7 @@ func (w *Watcher) requeued() {
 	for _, p := range paths {
 		dir, _ := w.dirOf(p)
 		s, err := see(unix.AT_FDCWD, p)
-		if dir < 0 || err != nil || !s.regular {
+		if dir < 0 || err != nil || !s.regular() {
 			w.mu.Lock()
 			delete(w.again, p)
 			w.mu.Unlock()

@@ -6,8 +6,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // scanDir walks a directory, which is a watched one or lies below one, in the order of the names, and notes each file in it. A scan is
@@ -22,11 +23,11 @@ func (w *Watcher) scanDir(dir int, root string, entered func(string)) error {
 	case !info.IsDir():
 		return errors.New("it is not a directory")
 	}
-	return w.enter(dir, root, root, entered)
+	return w.enter(dir, root, root, 0, entered)
 }
 
-// enter notes what is in a directory. That another one than root cannot be read is told, and no error.
-func (w *Watcher) enter(dir int, root, path string, entered func(string)) error {
+// enter notes what is in a directory, so many below root. That another one than root cannot be read is told, and no error.
+func (w *Watcher) enter(dir int, root, path string, depth int, entered func(string)) error {
 	d := &w.dirs[dir]
 	if path != d.Path && !d.wanted(d.rel(path), true) {
 		return nil
@@ -41,7 +42,7 @@ func (w *Watcher) enter(dir int, root, path string, entered func(string)) error 
 	if entered != nil {
 		entered(path)
 	}
-	f, entries, err := list(path)
+	f, content, err := w.list(path, depth)
 	switch {
 	case err == nil:
 		defer f.Close()
@@ -55,36 +56,47 @@ func (w *Watcher) enter(dir int, root, path string, entered func(string)) error 
 	}
 	fd := int(f.Fd())
 	below := strings.TrimSuffix(path, "/") + "/"
-	name := []byte(below)
-	for _, e := range entries {
-		name = append(name[:len(below)], e.Name()...)
-		switch kind := e.Type(); {
-		case kind.IsDir():
-			if err := w.enter(dir, root, string(name), entered); err != nil {
+	whole := []byte(below)
+	for _, e := range content.in {
+		name := content.name(e)
+		whole = append(whole[:len(below)], name...)
+		switch e.kind {
+		case unix.DT_DIR:
+			if err := w.enter(dir, root, string(whole), depth+1, entered); err != nil {
 				return err
 			}
-		case kind&fs.ModeSymlink != 0:
-			w.link(d, d.rel(string(name)))
-		case isRegular(kind):
-			w.look(dir, fd, e.Name(), name)
+		case unix.DT_LNK:
+			w.link(d, d.rel(string(whole)))
+		case unix.DT_REG:
+			w.look(dir, fd, string(name), whole)
 		}
 	}
 	return nil
 }
 
-// list opens a directory, and gives what is in it in the order of the names.
-func list(path string) (*os.File, []fs.DirEntry, error) {
+// list opens a directory and reads what is in it. That holds until another directory of this depth is read.
+func (w *Watcher) list(path string, depth int) (*os.File, *directory, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, nil, err
 	}
-	entries, err := f.ReadDir(-1)
-	if err != nil {
-		f.Close()
-		return nil, nil, err
+	for len(w.listed) <= depth {
+		w.listed = append(w.listed, new(directory))
 	}
-	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
-	return f, entries, nil
+	content, fd := w.listed[depth], int(f.Fd())
+	if err := content.read(fd, w.dirents); err != nil {
+		f.Close()
+		return nil, nil, &fs.PathError{Op: "readdir", Path: path, Err: err}
+	}
+	for i, e := range content.in {
+		if e.kind != unix.DT_UNKNOWN { // some file systems do not say
+			continue
+		}
+		if s, err := see(fd, string(content.name(e))); err == nil {
+			content.in[i].kind = s.kind
+		}
+	}
+	return f, content, nil
 }
 
 // look notes a file by its name in an open directory. path may be changed afterwards.
@@ -94,7 +106,7 @@ func (w *Watcher) look(dir, fd int, name string, path []byte) {
 		return
 	}
 	s, err := see(fd, name)
-	if err != nil || !s.regular {
+	if err != nil || !s.regular() {
 		return // it went away
 	}
 	if !known || !w.same(path, s.FileID) {

@@ -89,6 +89,8 @@ type Watcher struct {
 	seen    map[string]*version // given out, or known
 	scans   uint32              // how often everything was scanned
 	told    map[string]bool     // log lines that are said once
+	listed  []*directory        // what is read of directories, by their depth
+	dirents []byte              // the buffer for that
 
 	troubles map[string]string // what cannot be shipped, and why
 }
@@ -115,7 +117,7 @@ func New(dirs []Dir, opts Options) *Watcher {
 	}
 	w := &Watcher{
 		opts: opts, log: opts.Log, ready: make(chan struct{}), again: map[string]bool{}, wake: make(chan struct{}, 1),
-		inodes: map[inode]given{}, pending: newCandidates(), seen: map[string]*version{}, told: map[string]bool{}, troubles: map[string]string{},
+		inodes: map[inode]given{}, pending: newCandidates(), seen: map[string]*version{}, told: map[string]bool{}, troubles: map[string]string{}, dirents: make([]byte, 32<<10),
 	}
 	for _, d := range dirs {
 		if d.Settle == 0 {
