@@ -131,6 +131,7 @@ type Agent struct {
 	held      held
 	memory    *memory
 	newest    newest
+	ids       ids
 	exams     *exams
 	suspects  suspects
 	named     bool          // the dumps were named by a person: no target declines them
@@ -314,7 +315,7 @@ func (a *Agent) Run(ctx context.Context) error {
 
 func (a *Agent) run(ctx context.Context) error {
 	group, running := errgroup.WithContext(ctx)
-	found := make(chan watch.File, 256)
+	found := make(chan watch.File, atOnce)
 	group.Go(func() error { return a.watcher.Run(running, sendTo(found)) })
 	group.Go(func() error { return a.discover(running, found) })
 	group.Go(func() error { return a.exams.run(running, a.judged) })
@@ -366,7 +367,7 @@ func (a *Agent) Once(ctx context.Context) (Summary, error) {
 
 // round finds, ships and tidies up once.
 func (a *Agent) round(ctx context.Context) (Summary, error) {
-	found := make(chan watch.File, 256)
+	found := make(chan watch.File, atOnce)
 	group := new(errgroup.Group)
 	var pending []watch.Pending
 	group.Go(func() (err error) {

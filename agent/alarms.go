@@ -32,6 +32,7 @@ type alarms struct {
 
 // watchAlarms tells what is wrong by all ways out, until ctx ends. What keeps it from looking keeps no dump from being shipped.
 func (a *Agent) watchAlarms(ctx context.Context) error {
+	var rest rest
 	for {
 		urgent := a.urgent.wait()
 		if err := a.tellAlarms(ctx); err != nil && ctx.Err() == nil {
@@ -40,6 +41,7 @@ func (a *Agent) watchAlarms(ctx context.Context) error {
 		if err := sleep(ctx, looks, urgent); err != nil {
 			return err
 		}
+		rest.look(a)
 	}
 }
 

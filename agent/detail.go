@@ -13,11 +13,12 @@ import (
 	"offsite/agent/retention"
 	"offsite/agent/rhythm"
 	"offsite/agent/status"
+	"offsite/agent/vault"
 )
 
 // SeriesStatus is all that is known of one series; fs.ErrNotExist if there is none of that name.
 func (a *Agent) SeriesStatus(name string) (*status.SeriesDetail, error) {
-	f, err := a.know()
+	f, err := a.knowAll()
 	if err != nil {
 		return nil, err
 	}
@@ -33,7 +34,7 @@ func (a *Agent) SeriesStatus(name string) (*status.SeriesDetail, error) {
 
 // Days are the year that ends today, of each series.
 func (a *Agent) Days() (map[string][]status.Day, error) {
-	f, err := a.know()
+	f, err := a.knowAll()
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +47,7 @@ func (a *Agent) Days() (map[string][]status.Day, error) {
 
 // Next is what retention removes of each series when its next dump has come.
 func (a *Agent) Next() (map[string][]status.Removal, error) {
-	f, err := a.know()
+	f, err := a.knowAll()
 	if err != nil {
 		return nil, err
 	}
@@ -117,8 +118,8 @@ func (a *Agent) next(series string, s *seriesFacts) []status.Removal {
 			continue
 		}
 		for _, d := range p.Remove {
-			if k := slices.IndexFunc(s.on[t.Name], func(k known) bool { return k.name.String() == d.Object }); k >= 0 {
-				all = append(all, status.Removal{Target: t.Name, Name: s.on[t.Name][k].name.File, Taken: d.Taken, Stored: d.Stored, Reason: strings.Join(d.Reasons, ", ")})
+			if name, err := vault.Parse(d.Object); err == nil { // which the coming one has not
+				all = append(all, status.Removal{Target: t.Name, Name: name.File, Taken: d.Taken, Stored: d.Stored, Reason: strings.Join(d.Reasons, ", ")})
 			}
 		}
 	}

@@ -22,6 +22,10 @@ type facts struct {
 	proven map[string]int   // by target, as in status.Target
 	run    journal.Run
 	places map[string]journal.Place
+
+	wrong     map[string]string // by target: the first few backups that are damaged or gone
+	strangers map[string]int    // by target: backups that somebody else has signed
+	brief     bool              // the backups themselves are not in it
 }
 
 // seriesFacts are those of one series.
@@ -33,6 +37,8 @@ type seriesFacts struct {
 
 	rhythm   rhythm.Rhythm
 	expected bool            // by the configuration
+	offsite  bool            // some target has, or should have, something of it
+	fine     bool            // a person has said so of the last one
 	copies   []status.Copies // in the order of the targets
 }
 
@@ -51,7 +57,7 @@ type owed struct {
 
 // collect reads the journal.
 func (a *Agent) collect() (*facts, error) {
-	f := &facts{series: map[string]*seriesFacts{}, owed: map[string]*owed{}, proven: map[string]int{}, places: map[string]journal.Place{}}
+	f := &facts{series: map[string]*seriesFacts{}, owed: map[string]*owed{}, proven: map[string]int{}, places: map[string]journal.Place{}, wrong: map[string]string{}, strangers: map[string]int{}}
 	err := a.journal.Newest(rhythm.Most, func(series string, last []journal.Met) error {
 		f.of(series).met = versions(last)
 		return nil
@@ -90,7 +96,11 @@ func (a *Agent) collect() (*facts, error) {
 // conclude works out what does not change until the journal does, or not within an hour.
 func (a *Agent) conclude(f *facts) error {
 	for name, s := range f.series {
+		for target, on := range s.on {
+			s.on[target] = slices.Clone(on) // which has no room to grow
+		}
 		s.rhythm, s.expected = a.rhythmOf(name, s, f.run.First)
+		s.offsite, s.fine = len(s.on) > 0, s.last != nil && s.accepted(s.last.ID)
 		for i := range a.Targets {
 			t := &a.Targets[i]
 			c, err := a.copiesOn(t, name, s)
@@ -99,13 +109,31 @@ func (a *Agent) conclude(f *facts) error {
 			}
 			s.copies = append(s.copies, c)
 			for _, k := range s.on[t.Name] {
+				if k.isStranger() {
+					f.strangers[t.Name]++
+				}
 				if t.Scrub.Every > 0 && k.Damage == "" && k.Unread == "" && k.Trouble == "" && a.Now().Sub(k.Proven) <= t.Scrub.Every {
 					f.proven[t.Name]++
 				}
 			}
 		}
 	}
+	for _, t := range a.Targets {
+		f.wrong[t.Name] = f.wrongOn(t.Name)
+	}
 	return nil
+}
+
+// inBrief is all but the backups: what the alarms, and the status, are made of. Of 100,000 backups these take 50 MB.
+func (f *facts) inBrief() *facts {
+	brief := *f
+	brief.brief, brief.series = true, map[string]*seriesFacts{}
+	for name, s := range f.series {
+		short := *s
+		short.on = nil
+		brief.series[name] = &short
+	}
+	return &brief
 }
 
 // versions leaves out what was met twice: a dump that was found anew has another id.
@@ -133,6 +161,7 @@ func (f *facts) know(target, object string, v journal.Verdict) {
 	if err != nil {
 		return
 	}
+	v.Version, v.Machine = "", "" // nobody asks, and there may be 100,000
 	s := f.of(name.Series)
 	s.on[target] = append(s.on[target], known{v, name})
 }

@@ -28,10 +28,19 @@ func newHeld() held {
 // hold opens a dump that was found, if its path still has that version. Failing to do so is no error yet: it shows when the
 // dump is shipped.
 func (h *held) hold(d *journal.Dump) {
+	if h.full() {
+		return
+	}
 	f, err := os.OpenFile(d.Path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err == nil && (sameVersion(f, d.File) != nil || !h.put(d.ID, f)) {
 		f.Close()
 	}
+}
+
+func (h *held) full() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.files) >= maxHeld
 }
 
 // put keeps a file, unless there are too many already.

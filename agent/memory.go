@@ -139,6 +139,13 @@ func (m *memory) drop() {
 	m.pool = nil
 }
 
+// rest lets go of the buffers that nobody has taken.
+func (m *memory) rest() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.pool = nil
+}
+
 // sizeClass is the next power of two, so that the last, shorter block of a dump can lend its buffer to a whole one.
 func sizeClass(size int64) int64 {
 	class := int64(1)

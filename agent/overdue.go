@@ -24,7 +24,7 @@ func (a *Agent) drillStatus(f *facts) ([]status.Drill, error) {
 	for _, name := range slices.Sorted(maps.Keys(a.Drills)) {
 		bySeries := map[string][]drill.Record{}
 		for series, s := range f.series {
-			if len(s.on) > 0 && a.Drills[name].Covers(series) {
+			if s.offsite && a.Drills[name].Covers(series) {
 				bySeries[series] = nil
 			}
 		}

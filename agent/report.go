@@ -40,33 +40,50 @@ type knowledge struct {
 	mu       sync.Mutex
 	revision int
 	read     time.Time
+	took     time.Duration // to read it
 	facts    *facts
 	years    map[string]year // by series
 }
 
 const (
-	// stale is how old what was read may be while the journal changes with every block.
-	stale = 2 * time.Second
+	// recent and stale are how old what was read may be while the journal changes with every block: the more there is to read the older, so
+	// that reading takes a twentieth of a processor at most, unless it takes more than a second and a half.
+	recent = 2 * time.Second
+	stale  = 30 * time.Second
 	// renew is after how long it is read again in any case, since the time itself changes what follows from it.
 	renew = time.Hour
 )
 
-// know reads the journal, unless nothing has changed since it was read.
-func (a *Agent) know() (*facts, error) {
+// know reads the journal, unless nothing has changed since it was read. The facts may be in brief.
+func (a *Agent) know() (*facts, error) { return a.knowing(false) }
+
+// knowAll is know with each backup.
+func (a *Agent) knowAll() (*facts, error) { return a.knowing(true) }
+
+func (a *Agent) knowing(all bool) (*facts, error) {
 	k := &a.knowledge
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now := a.Now()
 	revision := a.journal.Revision()
-	if age := now.Sub(k.read).Abs(); k.facts != nil && (revision == k.revision && age < renew || age < stale) {
+	if age := now.Sub(k.read).Abs(); k.facts != nil && !(all && k.facts.brief) && (revision == k.revision && age < renew || age < min(max(20*k.took, recent), stale)) {
 		return k.facts, nil
 	}
 	f, err := a.collect()
 	if err != nil {
 		return nil, err
 	}
-	k.facts, k.revision, k.read = f, revision, now
+	k.facts, k.revision, k.read, k.took = f, revision, now, a.Now().Sub(now)
 	return f, nil
+}
+
+// rest lets go of what nobody looks at most of the time.
+func (k *knowledge) rest() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.facts != nil {
+		k.facts = k.facts.inBrief()
+	}
 }
 
 // Status is what a person is to know of this host now.
@@ -136,7 +153,7 @@ func (a *Agent) seriesStatus(name string, f *seriesFacts) status.Series {
 	s := status.Series{Name: name, Level: status.OK, Sizes: []int64{}, On: append([]status.Copies{}, f.copies...)}
 	if f.last != nil {
 		s.Last = dumpStatus(f.last)
-		if f.accepted(f.last.ID) {
+		if f.fine {
 			s.Last.Health, s.Last.Reason = dump.OK, ""
 		}
 	}

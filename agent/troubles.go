@@ -110,7 +110,7 @@ func (a *Agent) targetTroubles(t *status.Target, f *facts, lasting func(string) 
 		if t.Missing > 0 {
 			what = append(what, plural(t.Missing, "backup")+" gone, though no retention of ours removed them")
 		}
-		add(status.KindRepair, status.Problem, time.Time{}, "`offsite repair` makes them whole from the other targets or the dumps; a loss that is known is settled by `offsite accept NAME`", "target %s has %s: %s", t.Name, strings.Join(what, ", and "), f.wrongOn(t.Name))
+		add(status.KindRepair, status.Problem, time.Time{}, "`offsite repair` makes them whole from the other targets or the dumps; a loss that is known is settled by `offsite accept NAME`", "target %s has %s: %s", t.Name, strings.Join(what, ", and "), f.wrong[t.Name])
 	}
 	return all
 }
@@ -148,14 +148,7 @@ func (a *Agent) strangerTroubles(f *facts) (all []status.Alarm) {
 	for _, w := range a.workers {
 		name := w.target.Name
 		copies, _ := w.tally.into(&status.Target{})
-		foreign := 0
-		for _, s := range f.series {
-			for _, k := range s.on[name] {
-				if k.isStranger() {
-					foreign++
-				}
-			}
-		}
+		foreign := f.strangers[name]
 		alarm := status.Alarm{Key: "stranger/" + name, Kind: status.KindStranger, Level: status.Problem, Target: name}
 		switch {
 		case copies > 0:

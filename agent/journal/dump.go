@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -77,7 +78,7 @@ type Dump struct {
 	// Recipients are those that the sealing was made for, as the configuration wrote them then.
 	Recipients []string `json:"recipients,omitempty"`
 	// Fingerprint is the MAC of the dump's SHA-256, once all of it has been read; zero before.
-	Fingerprint [32]byte `json:"fingerprint"`
+	Fingerprint [32]byte `json:"fingerprint,omitzero"`
 
 	// Former is the id of the dump that this file was before it was lost for some target; empty if there is none. What
 	// that one had begun on a target may be there after all.
@@ -86,22 +87,25 @@ type Dump struct {
 	Targets map[string]Delivery `json:"targets"`
 }
 
-// MarshalJSON writes the path as bytes: JSON would replace what is not UTF-8, and the file would not be found again.
-func (d *Dump) MarshalJSON() ([]byte, error) {
-	type plain Dump
-	return json.Marshal(struct {
-		*plain
-		Path []byte `json:"path"`
-	}{(*plain)(d), []byte(d.Path)})
+// plain is a Dump as encoding/json sees it.
+type plain Dump
+
+// written is a Dump as it is written down: with the path as bytes, since JSON would replace what is not UTF-8, and the file would not be
+// found again.
+type written struct {
+	*plain
+	Path []byte `json:"path"`
 }
 
-// UnmarshalJSON reads what MarshalJSON wrote.
+// written is what MarshalJSON writes: given to encoding/json itself, it is not read through once more.
+func (d *Dump) written() written { return written{(*plain)(d), []byte(d.Path)} }
+
+// MarshalJSON writes the path as bytes.
+func (d *Dump) MarshalJSON() ([]byte, error) { return json.Marshal(d.written()) }
+
+// UnmarshalJSON reads what MarshalJSON wrote. Called by itself, and not by encoding/json, it goes through it once less.
 func (d *Dump) UnmarshalJSON(b []byte) error {
-	type plain Dump
-	v := struct {
-		*plain
-		Path []byte `json:"path"`
-	}{plain: (*plain)(d)}
+	v := written{plain: (*plain)(d)}
 	err := json.Unmarshal(b, &v)
 	d.Path = string(v.Path)
 	return err
@@ -125,24 +129,6 @@ func (d *Dump) Unsettled() bool {
 		}
 	}
 	return d.Open()
-}
-
-// Add records new dumps, all in one transaction.
-func (j *Journal) Add(dumps ...*Dump) error {
-	return j.db.Update(func(tx *bolt.Tx) error {
-		for _, d := range dumps {
-			if err := save(tx, d); err != nil {
-				return err
-			}
-			if err := tx.Bucket(bucketFiles).Put(d.File.key(), fileValue(d)); err != nil {
-				return err
-			}
-			if err := tx.Bucket(bucketPaths).Put([]byte(d.Path), []byte(d.ID)); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
 }
 
 func save(tx *bolt.Tx, d *Dump) error {
@@ -171,7 +157,7 @@ func save(tx *bolt.Tx, d *Dump) error {
 	if err := tx.Bucket(bucketMet).Put(metKey(d), metValue(d)); err != nil {
 		return err
 	}
-	return put(tx.Bucket(bucketDumps), id, d)
+	return put(tx.Bucket(bucketDumps), id, d.written())
 }
 
 // fileValue is the dump's id, and what Settled compares, unless it was lost and what is there now is another version.
@@ -190,13 +176,15 @@ func fileValue(d *Dump) []byte {
 func settled(f File, path string, targets []string) []byte {
 	targets = slices.Clone(targets)
 	slices.Sort(targets)
-	h := sha256.New()
-	h.Write(f.key())
-	binary.Write(h, binary.BigEndian, f.CTime)
+	b := make([]byte, 0, 512)
+	b = append(b, f.key()...)
+	b = binary.BigEndian.AppendUint64(b, uint64(f.CTime))
 	for _, s := range append(targets, path) {
-		fmt.Fprintf(h, "%d %s", len(s), s)
+		b = append(strconv.AppendInt(b, int64(len(s)), 10), ' ')
+		b = append(b, s...)
 	}
-	return h.Sum(nil)[:16]
+	sum := sha256.Sum256(b)
+	return sum[:16]
 }
 
 // idOf is the id in a value of bucketFiles.
@@ -212,6 +200,29 @@ func (j *Journal) Settled(f File, path string, targets []string) (is bool, err e
 		return nil
 	})
 	return is, err
+}
+
+// Strange says of each file whether no dump has it or its path, for many in one look.
+func (j *Journal) Strange(files []File, paths []string) (strange []bool, err error) {
+	strange = make([]bool, len(files))
+	err = j.db.View(func(tx *bolt.Tx) error {
+		byFile, byPath := tx.Bucket(bucketFiles), tx.Bucket(bucketPaths)
+		for i, f := range files {
+			strange[i] = byFile.Get(f.key()) == nil && byPath.Get([]byte(paths[i])) == nil
+		}
+		return nil
+	})
+	return strange, err
+}
+
+// Free says whether no dump has an id from the one to the other.
+func (j *Journal) Free(first, last string) (free bool, err error) {
+	err = j.db.View(func(tx *bolt.Tx) error {
+		id, _ := tx.Bucket(bucketDumps).Cursor().Seek([]byte(first))
+		free = id == nil || string(id) > last
+		return nil
+	})
+	return free, err
 }
 
 // Update changes one dump in one transaction, and gives back what it is now. Concurrent updates share an fdatasync.
@@ -282,7 +293,7 @@ func (j *Journal) Record(id string, sealing []byte, recipients []string, block i
 		}
 		if d.Sealing == nil {
 			d.Sealing, d.Recipients = sealing, recipients
-			if err := put(tx.Bucket(bucketDumps), []byte(id), d); err != nil {
+			if err := put(tx.Bucket(bucketDumps), []byte(id), d.written()); err != nil {
 				return err
 			}
 		}

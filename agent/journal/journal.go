@@ -97,7 +97,7 @@ func Open(path string) (*Journal, error) {
 	if err := db.Update(prepare); err != nil {
 		return nil, errors.Join(fmt.Errorf("journal %s: %w", path, err), db.Close())
 	}
-	return &Journal{db, path, &recalled{dumps: map[string]entry{}}}, syncDir(filepath.Dir(path))
+	return &Journal{db, path, &recalled{dumps: map[string]decoded{}}}, syncDir(filepath.Dir(path))
 }
 
 func options(readOnly bool) *bolt.Options {
@@ -165,6 +165,18 @@ func (j *Journal) Close() error {
 	return nil
 }
 
+// Rest gives back the memory through which the journal was read, all of its file after a while: it stays in the system's cache, from
+// where it comes again when it is asked for.
+func (j *Journal) Rest() error {
+	return j.db.View(func(tx *bolt.Tx) error { // under which the file stays where it is mapped
+		_, _, errno := syscall.Syscall(syscall.SYS_MADVISE, tx.DB().Info().Data, uintptr(tx.Size()), syscall.MADV_DONTNEED)
+		if errno != 0 {
+			return errno
+		}
+		return nil
+	})
+}
+
 // Run is when an agent used the journal last.
 type Run struct {
 	// First is when the first one began.
@@ -228,7 +240,11 @@ func get(b *bolt.Bucket, key []byte, v any) (bool, error) {
 	if text == nil {
 		return false, nil
 	}
-	if err := json.Unmarshal(text, v); err != nil {
+	read := func(text []byte) error { return json.Unmarshal(text, v) }
+	if d, ok := v.(*Dump); ok {
+		read = d.UnmarshalJSON
+	}
+	if err := read(text); err != nil {
 		return false, fmt.Errorf("journal entry %q is damaged: %w", key, err)
 	}
 	return true, nil

@@ -1,6 +1,8 @@
 package journal
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -44,7 +46,7 @@ func (j *Journal) Place(target string) (Place, error) {
 // delivered there, and it is to be surveyed.
 func (j *Journal) Move(target, location string) error {
 	return j.db.Update(func(tx *bolt.Tx) error {
-		if err := forget(tx, target, func(*Dump) bool { return true }); err != nil {
+		if err := forget(tx, target, target, func(*Dump) bool { return true }); err != nil {
 			return err
 		}
 		for _, bucket := range [][]byte{bucketRemote, bucketVerdicts, bucketDoomed} {
@@ -87,7 +89,7 @@ func (j *Journal) Only(targets []string) error {
 // this host, they are found anew, and asked about again.
 func (j *Journal) Reconsider(target string, policy func(series string) string) error {
 	return j.db.Update(func(tx *bolt.Tx) error {
-		return forget(tx, target, func(d *Dump) bool {
+		return forget(tx, target, string(Declined), func(d *Dump) bool {
 			t := d.Targets[target]
 			return t.State == Declined && t.Policy != policy(d.Series)
 		})
@@ -134,10 +136,18 @@ func (d *Dump) undecline() (did bool) {
 	return did
 }
 
-// forget takes the target from the dumps of which it is to be taken.
-func forget(tx *bolt.Tx, target string, which func(*Dump) bool) error {
+// forget takes the target from the dumps of which it is to be taken. A dump without a word that all of them have need not be looked at
+// more closely: at each start that is asked of each dump.
+func forget(tx *bolt.Tx, target, word string, which func(*Dump) bool) error {
+	text, err := json.Marshal(word)
+	if err != nil {
+		return err
+	}
 	var changed []*Dump
-	err := tx.Bucket(bucketDumps).ForEach(func(id, _ []byte) error {
+	err = tx.Bucket(bucketDumps).ForEach(func(id, v []byte) error {
+		if !bytes.Contains(v, text) {
+			return nil
+		}
 		var d Dump
 		if _, err := get(tx.Bucket(bucketDumps), id, &d); err != nil {
 			return err

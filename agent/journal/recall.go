@@ -13,10 +13,10 @@ import (
 // took a seventh of what a small one cost. What is in the file counts: an entry is good as long as its text is the same.
 type recalled struct {
 	mu    sync.Mutex
-	dumps map[string]entry
+	dumps map[string]decoded
 }
 
-type entry struct {
+type decoded struct {
 	text []byte
 	dump *Dump
 }
@@ -59,7 +59,7 @@ func (r *recalled) put(id string, text []byte, d *Dump) {
 		}
 		delete(r.dumps, other)
 	}
-	r.dumps[id] = entry{text, d.clone()}
+	r.dumps[id] = decoded{text, d.clone()}
 }
 
 // clone has its own targets and health; the state of the sealing is never changed, but set.

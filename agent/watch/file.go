@@ -57,13 +57,53 @@ func idOf(info fs.FileInfo) FileID {
 	return id
 }
 
-// birth is when a file was made, in nanoseconds since 1970; 0: the file system does not tell.
-func birth(path string) int64 {
-	var st unix.Statx_t
-	if unix.Statx(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW, unix.STATX_BTIME, &st) != nil || st.Mask&unix.STATX_BTIME == 0 {
-		return 0
+// sight is all that one look at a file tells.
+type sight struct {
+	FileID
+	kind uint8 // unix.DT_REG and its like
+	// born is when the file was made, in nanoseconds since 1970; 0: the file system does not tell.
+	born int64
+}
+
+// see looks at a name in the directory that fd has open, or at fd itself when the name is empty, without following a link. It is one
+// call of the system.
+func see(fd int, name string) (sight, error) {
+	flags := unix.AT_SYMLINK_NOFOLLOW
+	if name == "" {
+		flags |= unix.AT_EMPTY_PATH
 	}
-	return st.Btime.Sec*1e9 + int64(st.Btime.Nsec)
+	var st unix.Statx_t
+	err := unix.Statx(fd, name, flags, unix.STATX_BASIC_STATS|unix.STATX_BTIME, &st)
+	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) { // before Linux 4.11, or in a container that knows no statx
+		return seeOld(fd, name, flags)
+	}
+	if err != nil {
+		return sight{}, &fs.PathError{Op: "statx", Path: name, Err: err}
+	}
+	s := sightOf(uint32(st.Mode))
+	s.FileID = FileID{
+		Dev: unix.Mkdev(st.Dev_major, st.Dev_minor), Ino: st.Ino, Size: int64(st.Size),
+		MTime: st.Mtime.Sec*1e9 + int64(st.Mtime.Nsec), CTime: st.Ctime.Sec*1e9 + int64(st.Ctime.Nsec),
+	}
+	if st.Mask&unix.STATX_BTIME != 0 {
+		s.born = st.Btime.Sec*1e9 + int64(st.Btime.Nsec)
+	}
+	return s, nil
+}
+
+func sightOf(mode uint32) sight { return sight{kind: uint8(mode & unix.S_IFMT >> 12)} } // as getdents has it
+
+func (s *sight) regular() bool { return s.kind == unix.DT_REG }
+
+// seeOld is see without a birth.
+func seeOld(fd int, name string, flags int) (sight, error) {
+	var st unix.Stat_t
+	if err := unix.Fstatat(fd, name, &st, flags); err != nil {
+		return sight{}, &fs.PathError{Op: "stat", Path: name, Err: err}
+	}
+	s := sightOf(st.Mode)
+	s.FileID = FileID{Dev: uint64(st.Dev), Ino: st.Ino, Size: st.Size, MTime: st.Mtim.Nano(), CTime: st.Ctim.Nano()}
+	return s, nil
 }
 
 // Check says whether the file at path is finished as far as one look can tell: regular, not empty, and not open for
@@ -80,7 +120,7 @@ func Check(path string) (FileID, error) {
 	case id.Size == 0:
 		return id, fmt.Errorf("%s is empty: a failed dump?", path)
 	}
-	busy, err := openForWriting(path)
+	_, busy, err := examine(path)
 	if busy {
 		return id, fmt.Errorf("%s is still open for writing: wait until the dump is finished", path)
 	}
@@ -93,24 +133,29 @@ func Check(path string) (FileID, error) {
 // errNoLease: the kernel gives no lease on this file, for whatever reason but a writer.
 var errNoLease = errors.New("no leases here")
 
-// openForWriting takes a read lease and drops it at once. A writer that comes in between waits for no longer than
-// that. The SIGIO by which the kernel would ask for the lease is ignored by the Go runtime unless a program asks for
-// it with os/signal.
-func openForWriting(path string) (bool, error) {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+// examine says what lies at path, and whether something has it open for writing: it takes a read lease and drops it at once. What it
+// sees is seen under the lease, so that nobody is writing then. A writer that comes in between waits for no longer than that. (The
+// SIGIO by which the kernel would ask for the lease is ignored by the Go runtime unless a program asks for it with os/signal.)
+// With errNoLease there is what was seen, too.
+func examine(path string) (s sight, busy bool, err error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return false, &fs.PathError{Op: "open", Path: path, Err: err}
+		return s, false, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
 	defer unix.Close(fd)
-	_, err = unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, unix.F_RDLCK)
-	switch {
-	case err == nil:
-		_, err = unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, unix.F_UNLCK)
-		return false, err
-	case errors.Is(err, unix.EAGAIN):
-		return true, nil
+	_, lease := unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, unix.F_RDLCK)
+	s, err = see(fd, "")
+	if err != nil {
+		return s, false, err
 	}
-	return false, fmt.Errorf("%w: %w", errNoLease, err)
+	switch {
+	case lease == nil:
+		_, err = unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, unix.F_UNLCK)
+		return s, false, err
+	case errors.Is(lease, unix.EAGAIN):
+		return s, true, nil
+	}
+	return s, false, fmt.Errorf("%w: %w", errNoLease, lease)
 }
 
 // isRemote says whether the file system may change without an event: NFS, SMB, FUSE and their like.

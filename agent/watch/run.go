@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -97,17 +98,17 @@ func (w *Watcher) event(n *notifier, e fsnotify.Event) {
 	if dir < 0 || w.dirs[dir].hidden(rel) {
 		return
 	}
-	id, mode, err := Stat(e.Name)
+	s, err := see(unix.AT_FDCWD, e.Name)
 	switch {
 	case err != nil:
 		w.pending.drop(e.Name)
-	case mode.IsDir() && w.dirs[dir].wanted(rel, true):
+	case s.kind == unix.DT_DIR && w.dirs[dir].wanted(rel, true):
 		// What was put into a new directory before it was watched made no event.
-		if err := w.scanDir(dir, e.Name, n.add, nil); err != nil {
+		if err := w.scanDir(dir, e.Name, n.add); err != nil {
 			w.log.Warn("cannot scan a new directory", "path", e.Name, "err", err)
 		}
-	case isRegular(mode) && w.dirs[dir].wanted(rel, false):
-		w.note(dir, e.Name, id)
+	case s.regular() && w.dirs[dir].wanted(rel, false):
+		w.note(dir, e.Name, s)
 	}
 }
 
@@ -121,14 +122,14 @@ func (w *Watcher) requeued() {
 	w.mu.Unlock()
 	for _, p := range paths {
 		dir, _ := w.dirOf(p)
-		id, mode, err := Stat(p)
-		if dir < 0 || err != nil || !isRegular(mode) {
+		s, err := see(unix.AT_FDCWD, p)
+		if dir < 0 || err != nil || !s.regular() {
 			w.mu.Lock()
 			delete(w.again, p)
 			w.mu.Unlock()
 			continue
 		}
-		w.note(dir, p, id)
+		w.note(dir, p, s)
 	}
 }
 
@@ -143,7 +144,7 @@ type place struct{ dev, ino uint64 }
 
 func newNotifier(w *Watcher) (*notifier, error) {
 	n := &notifier{w: w, inode: map[string]place{}}
-	watcher, err := fsnotify.NewBufferedWatcher(4096)
+	watcher, err := fsnotify.NewBufferedWatcher(512)
 	if errors.Is(err, syscall.EMFILE) {
 		w.log.Warn("no more inotify instances: raise the sysctl fs.inotify.max_user_instances; scanning instead", "err", err)
 		return n, nil

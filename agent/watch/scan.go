@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 )
 
@@ -63,70 +64,18 @@ func sleep(ctx context.Context, d time.Duration) error {
 // scanAll walks every watched directory. entered, which may be nil, is called for each directory before it is read.
 // The error names the directories that cannot be read.
 func (w *Watcher) scanAll(entered func(path string)) error {
-	present := map[string]bool{}
+	w.scans++
 	var errs []error
 	for i, d := range w.dirs {
-		if err := w.scanDir(i, d.Path, entered, present); err != nil {
+		if err := w.scanDir(i, d.Path, entered); err != nil {
 			errs = append(errs, fmt.Errorf("watched directory %s: %w", d.Path, err))
 			w.opts.Trouble(d.Path, fmt.Sprintf("the watched directory cannot be read: %v", err))
 		}
 	}
 	if errs == nil {
-		w.forget(present)
+		w.forget()
 	}
 	return errors.Join(errs...)
-}
-
-// scanDir walks a directory and notes each file in it.
-func (w *Watcher) scanDir(dir int, root string, entered func(string), present map[string]bool) error {
-	d := &w.dirs[dir]
-	return filepath.WalkDir(root, func(p string, e fs.DirEntry, err error) error {
-		rel, _ := filepath.Rel(d.Path, p)
-		if err != nil {
-			if p == root && !errors.Is(err, fs.ErrNotExist) || p == d.Path {
-				return err
-			}
-			if !errors.Is(err, fs.ErrNotExist) {
-				w.trouble(p, "the directory cannot be read", err)
-			}
-			return nil
-		}
-		if p == d.Path && !e.IsDir() {
-			return errors.New("it is not a directory")
-		}
-		if e.IsDir() && isTarget(p) {
-			if p == d.Path {
-				return fmt.Errorf("it is a target itself (%s lies in it): backups would be taken for dumps", targetMarker)
-			}
-			w.once("target "+p, w.log.Warn, "a target lies in a watched directory: it is passed over", "path", p)
-			return filepath.SkipDir
-		}
-		if e.IsDir() {
-			if rel != "." && !d.wanted(rel, true) {
-				return filepath.SkipDir
-			}
-			if entered != nil {
-				entered(p)
-			}
-			return nil
-		}
-		if e.Type()&fs.ModeSymlink != 0 {
-			w.link(d, rel)
-			return nil
-		}
-		if !isRegular(e.Type()) || !d.wanted(rel, false) {
-			return nil
-		}
-		info, err := e.Info()
-		if err != nil {
-			return nil // it went away
-		}
-		if present != nil {
-			present[p] = true
-		}
-		w.note(dir, p, idOf(info))
-		return nil
-	})
 }
 
 // link says that what a symbolic link leads to is not shipped, unless that lies in a watched directory itself: a directory of
@@ -171,83 +120,85 @@ func isTarget(dir string) bool {
 	return err == nil
 }
 
-// forget drops what is known of files that are gone, so that memory follows the directory's size.
-func (w *Watcher) forget(present map[string]bool) {
+// forget drops what is known of files that the last scan did not meet, so that memory follows the directory's size.
+func (w *Watcher) forget() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for p := range w.pending.by {
-		if !present[p] {
+	for p, k := range w.pending.by {
+		if k.scan != w.scans {
 			w.pending.drop(p)
 		}
 	}
-	for p := range w.seen {
-		if !present[p] {
+	for p, v := range w.seen {
+		if v.scan != w.scans {
 			delete(w.seen, p)
 		}
 	}
 	for k, given := range w.inodes {
-		if id, ok := w.seen[given.path]; !ok || id.inode() != k {
+		if v := w.seen[given.path]; v == nil || v.inode() != k {
 			delete(w.inodes, k)
 		}
 	}
 }
 
 // note makes a file a candidate unless this version of it was given out already, under this name or another.
-func (w *Watcher) note(dir int, p string, id FileID) {
+func (w *Watcher) note(dir int, p string, s sight) {
 	now := time.Now()
-	if id.Size == 0 {
-		if now.Sub(id.ModTime()) > emptyGrace {
+	if s.Size == 0 {
+		if now.Sub(s.ModTime()) > emptyGrace {
 			w.trouble(p, "the file is empty: a failed dump?", nil)
 		}
 		return
 	}
 	w.mu.Lock()
 	again := w.again[p]
-	if !again && w.seen[p] == id {
-		w.mu.Unlock()
-		return
-	}
-	alias := !again && w.alias(p, id)
-	if alias {
-		w.seen[p] = id
-	}
+	given := w.met([]byte(p), s.FileID) && !again || !again && w.alias(p, s)
 	w.mu.Unlock()
-	if alias {
+	if given {
 		return
 	}
-	if !again && w.opts.Known != nil && w.opts.Known(p, id) {
-		w.remember(p, id)
+	if !again && w.opts.Known != nil && w.opts.Known(p, s.FileID) {
+		w.remember(p, s)
 		return
 	}
-	w.pending.observe(dir, p, id, w.dirs[dir].Settle, now)
+	w.pending.observe(dir, p, s.FileID, w.dirs[dir].Settle, now).scan = w.scans
 }
 
-// alias says whether p is another name of a version that was given out: a hard link, or what it was renamed to. An inode that
-// was given to another file, of the same size and mtime, was born at another time; where the file system does not tell, it
-// is looked at again. The caller holds the lock.
-func (w *Watcher) alias(p string, id FileID) bool {
-	given, ok := w.inodes[id.inode()]
+// met notes that the path is still there, and says whether this version of it was given out. The caller holds the lock.
+func (w *Watcher) met(p []byte, id FileID) bool {
+	v := w.seen[string(p)]
+	if v == nil {
+		return false
+	}
+	v.scan = w.scans
+	return v.FileID == id
+}
+
+// alias says whether p is another name of a version that was given out: a hard link, or what it was renamed to; then it is seen.
+// An inode that was given to another file, of the same size and mtime, was born at another time; where the file system does not
+// tell, it is looked at again. The caller holds the lock.
+func (w *Watcher) alias(p string, s sight) bool {
+	given, ok := w.inodes[s.inode()]
 	if !ok || given.path == p {
 		return false
 	}
-	if now, _, err := Stat(given.path); err == nil && now.inode() == id.inode() {
-		return true
+	if now, _, err := Stat(given.path); err != nil || now.inode() != s.inode() {
+		if given.born == 0 || given.born != s.born {
+			return false
+		}
+		given.path = p
+		w.inodes[s.inode()] = given
 	}
-	if given.born == 0 || given.born != birth(p) {
-		return false
-	}
-	given.path = p
-	w.inodes[id.inode()] = given
+	w.seen[p] = &version{s.FileID, w.scans}
 	return true
 }
 
-func (w *Watcher) remember(p string, id FileID) {
-	born := birth(p)
+func (w *Watcher) remember(p string, s sight) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.again, p)
-	w.seen[p] = id
-	w.inodes[id.inode()] = given{p, born}
+	w.seen[p] = &version{s.FileID, w.scans}
+	w.inodes[s.inode()] = given{p, s.born}
 	w.pending.drop(p)
 }
 
@@ -262,15 +213,13 @@ func (w *Watcher) settle(ctx context.Context, out Out) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if !w.finished(k, now) {
-			continue
-		}
-		if w.linked(k) {
+		s, finished := w.finished(k, now)
+		if !finished || w.linked(k, s) {
 			continue
 		}
 		_, rel := w.dirOf(k.path)
 		f := File{Dir: k.dir, Path: k.path, Rel: filepath.ToSlash(rel), ID: k.id}
-		w.remember(k.path, k.id)
+		w.remember(k.path, s)
 		if err := out(ctx, f); err != nil {
 			return err
 		}
@@ -278,50 +227,37 @@ func (w *Watcher) settle(ctx context.Context, out Out) error {
 }
 
 // linked says whether the candidate is another name of a version that was given out since it became one.
-func (w *Watcher) linked(k *candidate) bool {
+func (w *Watcher) linked(k *candidate, s sight) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.again[k.path] || !w.alias(k.path, k.id) {
+	if w.again[k.path] || !w.alias(k.path, s) {
 		return false
 	}
-	w.seen[k.path] = k.id
 	w.pending.drop(k.path)
 	return true
 }
 
-// finished looks at a candidate whose time has come. If it is not finished, it is dropped or looked at again later.
-func (w *Watcher) finished(k *candidate, now time.Time) bool {
+// finished looks at a candidate whose time has come, once. If it is not finished, it is dropped or looked at again later.
+func (w *Watcher) finished(k *candidate, now time.Time) (s sight, is bool) {
 	settle := w.dirs[k.dir].Settle
-	id, mode, err := Stat(k.path)
-	if err != nil || !isRegular(mode) || id.Size == 0 {
-		w.pending.drop(k.path) // gone, or something else now
-		return false
-	}
-	if id != k.id {
-		w.pending.observe(k.dir, k.path, id, settle, now)
-		return false
-	}
-	busy, err := openForWriting(k.path)
+	s, busy, err := examine(k.path)
 	k.busy = busy
-	switch {
-	case busy:
-		w.pending.retry(k, now.Add(settle))
-		return false
-	case errors.Is(err, errNoLease):
-		dir := filepath.Dir(k.path)
-		w.once("lease "+dir, w.log.Info, "no read leases here: only the quiet time tells a finished dump", "dir", dir, "err", err)
-	case errors.Is(err, fs.ErrNotExist):
-		w.pending.drop(k.path)
-		return false
-	case err != nil:
+	switch noLease := errors.Is(err, errNoLease); {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ELOOP), err == nil && (!s.regular() || s.Size == 0):
+		w.pending.drop(k.path) // gone, or something else now
+	case err != nil && !noLease:
 		w.trouble(k.path, "the file cannot be read", err)
 		w.pending.retry(k, now.Add(time.Minute))
-		return false
+	case s.FileID != k.id:
+		w.pending.observe(k.dir, k.path, s.FileID, settle, now)
+	case busy:
+		w.pending.retry(k, now.Add(settle))
+	default:
+		if noLease {
+			dir := filepath.Dir(k.path)
+			w.once("lease "+dir, w.log.Info, "no read leases here: only the quiet time tells a finished dump", "dir", dir, "err", err)
+		}
+		return s, true
 	}
-	// The writer may have closed it between the first look and the lease.
-	if id, _, err := Stat(k.path); err != nil || id != k.id {
-		w.pending.retry(k, now)
-		return false
-	}
-	return true
+	return s, false
 }

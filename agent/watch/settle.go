@@ -20,16 +20,17 @@ type candidate struct {
 	first time.Time // when the file was first seen
 	due   time.Time // when to look at it next
 	busy  bool      // a writer had it open at the last look
+	scan  uint32    // that met it last
 	index int       // in the heap
 }
 
 func newCandidates() *candidates { return &candidates{by: map[string]*candidate{}} }
 
-// observe notes that the file has this version now. A version whose times both lie a settle time back needs no wait.
-func (c *candidates) observe(dir int, path string, id FileID, settle time.Duration, now time.Time) {
+// observe notes that the file has this version now, and gives it back. A version whose times both lie a settle time back needs no wait.
+func (c *candidates) observe(dir int, path string, id FileID, settle time.Duration, now time.Time) *candidate {
 	k := c.by[path]
 	if k != nil && k.id == id {
-		return
+		return k
 	}
 	if k == nil {
 		k = &candidate{dir: dir, path: path, first: now}
@@ -41,6 +42,7 @@ func (c *candidates) observe(dir int, path string, id FileID, settle time.Durati
 		k.due = now
 	}
 	heap.Fix(&c.due, k.index)
+	return k
 }
 
 // next is the file to look at now, or nil; it stays a candidate until drop or retry.

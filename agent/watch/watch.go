@@ -86,8 +86,11 @@ type Watcher struct {
 	wake    chan struct{}
 	inodes  map[inode]given // where each version lies that was given out; guarded by mu for Find
 	pending *candidates
-	seen    map[string]FileID // versions given out, or known
-	told    map[string]bool   // log lines that are said once
+	seen    map[string]*version // given out, or known
+	scans   uint32              // how often everything was scanned
+	told    map[string]bool     // log lines that are said once
+	listed  []*directory        // what is read of directories, by their depth
+	dirents []byte              // the buffer for that
 
 	troubles map[string]string // what cannot be shipped, and why
 }
@@ -95,7 +98,13 @@ type Watcher struct {
 // given is a version that was given out.
 type given struct {
 	path string
-	born int64 // see birth
+	born int64 // see sight
+}
+
+// version is what lay at a path, and which scan met it last.
+type version struct {
+	FileID
+	scan uint32
 }
 
 // New starts nothing.
@@ -108,7 +117,7 @@ func New(dirs []Dir, opts Options) *Watcher {
 	}
 	w := &Watcher{
 		opts: opts, log: opts.Log, ready: make(chan struct{}), again: map[string]bool{}, wake: make(chan struct{}, 1),
-		inodes: map[inode]given{}, pending: newCandidates(), seen: map[string]FileID{}, told: map[string]bool{}, troubles: map[string]string{},
+		inodes: map[inode]given{}, pending: newCandidates(), seen: map[string]*version{}, told: map[string]bool{}, troubles: map[string]string{}, dirents: make([]byte, 32<<10),
 	}
 	for _, d := range dirs {
 		if d.Settle == 0 {

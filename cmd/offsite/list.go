@@ -2,14 +2,12 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"strconv"
-	"text/tabwriter"
 	"time"
 
-	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"offsite/agent"
@@ -53,19 +51,17 @@ since its retention would have removed them at once.`,
 			if len(args) > 0 {
 				series = args[0]
 			}
-			all := []listed{}
+			out := newListing(asJSON, std.out)
 			var failed []error
 			for _, t := range o.targets {
-				found, err := listTarget(cmd.Context(), t, o.keys, o.host, series)
-				all = append(all, found...)
-				if err != nil {
+				if err := listTarget(cmd.Context(), t, o.keys, o.host, series, out); err != nil {
 					failed = append(failed, fmt.Errorf("%s: %w", t.Name, err))
 				}
 			}
-			if err := printList(all, asJSON, std); err != nil {
+			if err := out.end(); err != nil {
 				return err
 			}
-			return listOutcome(all, failed, len(o.targets), series)
+			return listOutcome(out.rows, failed, len(o.targets), series)
 		},
 	}
 	where.flags(cmd)
@@ -74,53 +70,66 @@ since its retention would have removed them at once.`,
 	return cmd
 }
 
-func listOutcome(all []listed, failed []error, targets int, series string) error {
+func listOutcome(rows int, failed []error, targets int, series string) error {
 	err := errors.Join(failed...)
 	switch {
-	case err != nil && (len(failed) < targets || len(all) > 0) && !errors.Is(err, vault.ErrIntegrity):
+	case err != nil && (len(failed) < targets || rows > 0) && !errors.Is(err, vault.ErrIntegrity):
 		return fmt.Errorf("%w\n%w", errPartly, err)
-	case err == nil && len(all) == 0 && series != "":
+	case err == nil && rows == 0 && series != "":
 		return fmt.Errorf("series %q: %w on any target", series, errNotFound)
 	}
 	return err
 }
 
-// listTarget reads the manifests of one target. What is wrong with one is part of the error; the others are listed.
-func listTarget(ctx context.Context, t agent.Target, keys *crypto.Verifiers, host, series string) (all []listed, err error) {
+const (
+	// readAhead is how many manifests are read at once.
+	readAhead = 16
+	// mostWrong is how many manifests that are wrong are named: of a target without its keys each is.
+	mostWrong = 100
+)
+
+// listTarget lists one target as its manifests come. What is wrong with one is part of the error; the others are listed.
+func listTarget(ctx context.Context, t agent.Target, keys *crypto.Verifiers, host, series string, out *listing) error {
 	v := vault.New(t, keys)
-	var errs []error
-	for e, err := range v.List(ctx, host) {
-		if err != nil {
-			return all, errors.Join(append(errs, err)...)
-		}
-		if !e.Manifest || series != "" && e.Series != series {
-			continue
-		}
-		m, signer, err := v.Manifest(ctx, e.Name)
-		if err == nil && e.Stored != m.Stored {
-			err = fmt.Errorf("%s: %w: the data has %d bytes, the manifest says %d", e.Name, vault.ErrIntegrity, max(0, e.Stored), m.Stored)
-		}
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		all = append(all, listed{t.Name, m.Host, m.Series, m.Taken, m.Name, m.Object, m.Size, m.Stored, m.Health.State, m.Health.Reason, m.Health.Kind, signer})
+	entries := v.List(ctx, host)
+	if host != "" && series != "" {
+		entries = v.ListSeries(ctx, host, series)
 	}
-	return all, errors.Join(errs...)
+	var errs []error
+	wrong := 0
+	for r, err := range v.Read(ctx, inSeries(entries, series), readAhead) {
+		if err != nil {
+			return errors.Join(append(errs, err)...)
+		}
+		m, err := r.Manifest, r.Err
+		if err == nil && r.Stored != m.Stored {
+			err = fmt.Errorf("%s: %w: the data has %d bytes, the manifest says %d", r.Name, vault.ErrIntegrity, max(0, r.Stored), m.Stored)
+		}
+		if err != nil {
+			if wrong++; wrong <= mostWrong {
+				errs = append(errs, err)
+			}
+			continue
+		}
+		if err := out.add(listed{t.Name, m.Host, m.Series, m.Taken, m.Name, m.Object, m.Size, m.Stored, m.Health.State, m.Health.Reason, m.Health.Kind, r.Signer}); err != nil {
+			return err
+		}
+	}
+	if wrong > mostWrong {
+		errs = append(errs, fmt.Errorf("and %d more", wrong-mostWrong))
+	}
+	return errors.Join(errs...)
 }
 
-func printList(all []listed, asJSON bool, std streams) error {
-	if asJSON {
-		e := json.NewEncoder(std.out)
-		e.SetIndent("", "  ")
-		return e.Encode(all)
+// inSeries leaves out what is of another series; "": nothing.
+func inSeries(entries iter.Seq2[vault.Entry, error], series string) iter.Seq2[vault.Entry, error] {
+	return func(yield func(vault.Entry, error) bool) {
+		for e, err := range entries {
+			if (err != nil || series == "" || e.Series == series) && !yield(e, err) {
+				return
+			}
+		}
 	}
-	w := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "TARGET\tSERIES\tTAKEN\tSIZE\tHEALTH\tFILE")
-	for _, l := range all {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", l.Target, printable(l.Series), l.Taken.Format(time.RFC3339), humanize.IBytes(uint64(l.Size)), l.Health, printable(l.Name))
-	}
-	return w.Flush()
 }
 
 // printable keeps a name that somebody chose from moving the cursor or drawing lines of its own.
