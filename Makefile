@@ -5,12 +5,14 @@ SHELL       := /bin/bash
 BIN         := $(CURDIR)/.cache/bin
 VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 PKGS        ?= ./...
+BENCH       ?= .
+COUNT       ?= 6
 # A download may hang without an error: it gets some minutes, and a second try.
 FETCH       := timeout 600
 
 export OFFSITE_TEST_BIN := $(BIN)
 
-.PHONY: help build demo test lint servers packages faults bench fuzz clean
+.PHONY: help build demo test lint servers packages faults bench compare fuzz clean
 help: ## what can be made
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
 
@@ -37,6 +39,7 @@ $(BIN)/minio: PKG := github.com/minio/minio
 $(BIN)/versitygw: PKG := github.com/versity/versitygw/cmd/versitygw
 $(BIN)/toxiproxy: PKG := github.com/Shopify/toxiproxy/v2/cmd/server
 $(BIN)/staticcheck: PKG := honnef.co/go/tools/cmd/staticcheck
+$(BIN)/benchstat: PKG := golang.org/x/perf/cmd/benchstat
 $(BIN)/promtool: PKG := github.com/prometheus/prometheus/cmd/promtool
 $(BIN)/promtool: TAGS := remove_all_sd
 $(BIN)/%: test/tools/%/go.sum
@@ -74,8 +77,13 @@ packages: ## Debian's packages that the tests need, if they are missing
 faults: servers packages ## hundreds of faults and kills on real servers (OFFSITE_FAULT_CYCLES, 300 unless set)
 	OFFSITE_FAULT_CYCLES=$${OFFSITE_FAULT_CYCLES:-300} go test -count 1 -timeout 90m -v ./test/faults
 
-bench: ## benchmarks of the parts
-	go test -run '^$$' -bench . -benchmem $(PKGS)
+bench: $(BIN)/benchstat ## benchmarks of the parts (BENCH, COUNT, PKGS), compared with those of the time before
+	@mkdir -p .cache/bench && if test -e .cache/bench/new.txt; then mv .cache/bench/new.txt .cache/bench/old.txt; fi
+	go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) -timeout 4h $(PKGS) | tee .cache/bench/new.txt
+	$(BIN)/benchstat $$(ls .cache/bench/old.txt 2>/dev/null || true) .cache/bench/new.txt
+
+compare: build servers ## offsite beside what is installed of its peers, on this machine; docs/performance.*
+	go run ./bench -out docs/performance-figures
 
 fuzz: ## each fuzz target for ten seconds
 	@for pkg in $$(go list $(PKGS)); do \
