@@ -73,8 +73,20 @@ func (a *adoption) of(series string) *pastDumps {
 	return p
 }
 
-// loadAdoption puts together what the target holds and what it is owed. The caller holds the lock.
+// loadAdoption puts together what the target holds and what it is owed. What it is owed comes first: a dump that is delivered
+// while the target is listed must not be missing from both. One that is still being looked at counts as fine until somebody
+// knows better: else each of them would let an older one through. The caller holds the lock.
 func (w *worker) loadAdoption(ctx context.Context) error {
+	var owed []*journal.Dump
+	err := w.agent.journal.EachUnsettled(func(d *journal.Dump) error {
+		if d.Targets[w.target.Name].State == journal.Owed {
+			owed = append(owed, d)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
 	h, err := w.history(ctx, "")
 	if err != nil {
 		return err
@@ -82,15 +94,16 @@ func (w *worker) loadAdoption(ctx context.Context) error {
 	w.adoption.series = map[string]*pastDumps{}
 	for series, backups := range h.series {
 		for _, b := range backups {
+			if b.Suspect == suspectPending {
+				b.Suspect = ""
+			}
 			w.adoption.of(series).add(b)
 		}
 	}
-	return w.agent.journal.EachUnsettled(func(d *journal.Dump) error {
-		if d.Targets[w.target.Name].State == journal.Owed {
-			w.adoption.of(d.Series).add(candidate(d))
-		}
-		return nil
-	})
+	for _, d := range owed {
+		w.adoption.of(d.Series).add(candidate(d))
+	}
+	return nil
 }
 
 // forget makes the next question look at the target again.

@@ -461,6 +461,7 @@ func TestTheServiceAdoptsByPolicy(t *testing.T) {
 	for i := range 90 {
 		h.write(time.Date(2026, 1, 1+i, 3, 0, 0, 0, time.UTC).Format("db_20060102_150405.sql"), 1000)
 	}
+	time.Sleep(20 * time.Millisecond) // twice what a dump takes to settle: they had been there for long
 	a := h.start()
 	defer a.Close()
 	ctx, cancel := context.WithCancel(t.Context())
