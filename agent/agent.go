@@ -494,5 +494,11 @@ func (a *Agent) blockSize(size int64) int64 {
 // whole is the largest block that is held in memory.
 func (a *Agent) whole() int64 { return cmp.Or(a.Whole, 32<<20) }
 
-// ownMemory is what each target has for itself: the usual size of a block, if such a one is held.
-func (a *Agent) ownMemory() int64 { return min(a.blockSize(0), a.whole()) }
+// ownMemory is what each target has for itself: a block of the usual size, or what one takes that is not held.
+func (a *Agent) ownMemory() int64 {
+	const tags = 1 << 20 // of a block of 4 GiB
+	if own := a.blockSize(0); own <= a.whole() {
+		return own
+	}
+	return tags
+}

@@ -71,6 +71,12 @@ func (a *Agent) event(e status.Alarm) {
 	a.alarms.book.Event(a.Now(), e, eventFor)
 }
 
+// hurry makes the next look at the alarms come at once, and see what is so now.
+func (a *Agent) hurry() {
+	a.knowledge.outdated.Store(true)
+	a.urgent.ring()
+}
+
 // tellAlarms looks once, and tells what is due by each way. That a way fails is no error.
 func (a *Agent) tellAlarms(ctx context.Context) error {
 	f, err := a.know()

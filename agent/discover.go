@@ -52,8 +52,8 @@ func (a *Agent) discover(ctx context.Context, found <-chan watch.File) error {
 	}
 }
 
-// add records files as dumps that all targets are owed; one without a path says that all files of the first scan have come. A file may come twice, by an event and by being looked for again: the
-// second time it is met when the first is in the journal.
+// add records files as dumps that all targets are owed; one without a path says that all files of the first scan have come. A file
+// may come twice, by an event and by being looked for again: the second time it is met when the first is in the journal.
 func (a *Agent) add(ctx context.Context, files []watch.File) error {
 	strange, err := a.strange(files)
 	if err == nil {
@@ -286,8 +286,8 @@ func (a *Agent) fingerprint(ctx context.Context, r io.Reader) (sum [32]byte, err
 }
 
 // refresh follows a known dump to a new path or ctime, and owes it to targets that were added since, or for which it was
-// lost. Once the keys of
-// its sealing are erased that takes a new sealing, under a new name: then the result is a new dump, else nil.
+// lost. Once the keys of its sealing are erased that takes a new sealing, under a new name: then the result is a new dump,
+// else nil.
 func (a *Agent) refresh(old *journal.Dump, f watch.File) (*journal.Dump, error) {
 	lacking := map[string]journal.Delivery{}
 	for _, t := range a.Targets {

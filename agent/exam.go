@@ -305,7 +305,7 @@ func (a *Agent) judged(id string, r dump.Report, failure error) error {
 	if r.Health == dump.Suspect {
 		a.Log.Error("dump is suspect", "dump", d.Path, "series", d.Series, "reason", r.Reason)
 		a.suspects.note(fmt.Sprintf("%s: %s", d.Path, r.Reason))
-		a.urgent.ring()
+		a.hurry()
 		if err := a.reconsider(d.Series); err != nil {
 			return err
 		}

@@ -143,7 +143,7 @@ func (m *memory) drop() {
 func (m *memory) rest() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.pool = nil
+	m.drop()
 }
 
 // sizeClass is the next power of two, so that the last, shorter block of a dump can lend its buffer to a whole one.

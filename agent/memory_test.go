@@ -2,7 +2,9 @@ package agent
 
 import (
 	"bytes"
+	"context"
 	"testing"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -46,6 +48,46 @@ func TestMemoryIsGivenBackWhenNothingIsInFlight(t *testing.T) {
 	giveSmall()
 	if len(m.pool) != 1 || len(m.pool[0]) != 2*large {
 		t.Errorf("the pool has %d buffers, want one of the larger size", len(m.pool))
+	}
+}
+
+// An agent that rests gives back what is pooled while blocks are still in flight, too.
+func TestRestUnmapsWhatIsPooled(t *testing.T) {
+	m := newMemory(4*large, large, 1)
+	defer m.close()
+	s := &share{memory: m}
+	var gives []func()
+	for range 2 {
+		b, give, err := s.take(t.Context(), large)
+		if err != nil {
+			t.Fatal(err)
+		}
+		copy(b, bytes.Repeat([]byte{1}, large))
+		gives = append(gives, give)
+	}
+	gives[0]()
+	pooled := m.pool
+	m.rest()
+	for _, b := range pooled {
+		pages := make([]byte, len(b)/unix.Getpagesize())
+		if _, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), uintptr(unsafe.Pointer(&pages[0]))); errno != unix.ENOMEM {
+			t.Errorf("the memory is still mapped: %v", errno)
+		}
+	}
+	gives[1]()
+}
+
+// Where blocks are not held, what they take instead does not make the targets wait for each other.
+func TestBlocksThatAreNotHeldGoInParallel(t *testing.T) {
+	a := &Agent{Options: Options{BlockSize: 1 << 30, Memory: 96 << 20}}
+	m := newMemory(a.Memory, a.ownMemory(), 3)
+	s := &share{memory: m}
+	for range 12 {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if _, _, err := s.take(ctx, 256<<10); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"offsite/agent/dump"
@@ -37,6 +38,8 @@ func OpenToRead(o Options) (*Agent, error) {
 
 // knowledge is what was read from the journal last.
 type knowledge struct {
+	outdated atomic.Bool // something happened that nobody may overlook
+
 	mu       sync.Mutex
 	revision int
 	read     time.Time
@@ -66,7 +69,7 @@ func (a *Agent) knowing(all bool) (*facts, error) {
 	defer k.mu.Unlock()
 	now := a.Now()
 	revision := a.journal.Revision()
-	if age := now.Sub(k.read).Abs(); k.facts != nil && !(all && k.facts.brief) && (revision == k.revision && age < renew || age < min(max(20*k.took, recent), stale)) {
+	if age := now.Sub(k.read).Abs(); !k.outdated.Swap(false) && k.facts != nil && !(all && k.facts.brief) && (revision == k.revision && age < renew || age < min(max(20*k.took, recent), stale)) {
 		return k.facts, nil
 	}
 	f, err := a.collect()

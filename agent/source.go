@@ -25,7 +25,7 @@ func (s *source) BlockSize() int64 { return s.shipment.sealing.BlockSize() }
 
 // Block seals one block. Its digest is in the journal before this returns.
 func (s *source) Block(ctx context.Context, i int) (*providers.Block, error) {
-	if s.BlockSize() > s.shipment.agent.whole() {
+	if min(s.BlockSize(), s.Size()) > s.shipment.agent.whole() {
 		return s.stream(ctx, i)
 	}
 	size := min(s.BlockSize(), s.Size()-int64(i)*s.BlockSize())

@@ -129,5 +129,5 @@ func (a *Agent) missed(d *journal.Dump, lacking []string, cause error) {
 	slices.Sort(lacking)
 	a.unsents.note(d.Path, fmt.Sprintf("%s: %v", strings.Join(lacking, ", "), cause), true, a.Now())
 	a.changed.ring()
-	a.urgent.ring()
+	a.hurry()
 }

@@ -26,7 +26,7 @@ type Report struct {
 	Packing string
 	// Kind is what is in it, one of the kinds; empty: unknown.
 	Kind Kind
-	// Unpacked is how many bytes are in it once unpacked, as far as it was read.
+	// Unpacked is how many bytes are in it once unpacked, as far as it was read; the size of the dump if nobody can look into it.
 	Unpacked int64
 	// Health is OK, Suspect or Unchecked. Reason says why, in words for people; it may be empty for OK.
 	Health, Reason string
@@ -61,9 +61,8 @@ type Limits struct {
 const maxGrowth = 1100
 
 // Examine reads a dump of that size, to its end unless the rest would say nothing, and says what it is, and whether it is
-// whole. It holds little in memory: the
-// window of the decompressor, 128 MiB at most, and some buffers. The error is that of r; whatever is wrong with the dump
-// itself is part of the report.
+// whole. It holds little in memory: the window of the decompressor, 128 MiB at most, and some buffers. The error is that of r;
+// whatever is wrong with the dump itself is part of the report.
 func Examine(r io.Reader, size int64, limits Limits) (Report, error) {
 	src := &source{r: r}
 	report := examine(src, size, limits)
@@ -197,7 +196,7 @@ type finding struct {
 	err  error
 }
 
-// report puts the finding into words. The content was read to its end.
+// report puts the finding into words. The content was read as far as it tells anything.
 func (f finding) report(r Report) Report {
 	switch {
 	case f.problem != "":

@@ -27,7 +27,7 @@ const (
 )
 
 // Large says whether the blocks are too large to be held in memory.
-func (c Copies) Large(m *Manifest) bool { return m.BlockSize > c.whole() }
+func (c Copies) Large(m *Manifest) bool { return min(m.BlockSize, m.Stored) > c.whole() }
 
 func (c Copies) whole() int64 { return cmp.Or(c.Whole, defaultWhole) }
 
@@ -38,7 +38,8 @@ func (c Copies) stretch() int64 { return max(1, c.whole()/4) }
 type part struct {
 	piece
 	length int64
-	came   chan struct{} // closed when it has
+	came   chan struct{} // closed when it has, or has failed
+	failed error
 }
 
 // parts are the stretches of block i, without memory; sums, unless they are nil, are what they must have.
@@ -188,7 +189,8 @@ func (f *fetcher) inOrder(ctx context.Context, parts []*part, memory [][]byte, u
 			}
 			group.Go(func() error {
 				defer close(p.came)
-				return f.fetch(ctx, &p.piece)
+				p.failed = f.fetch(ctx, &p.piece)
+				return p.failed
 			})
 		}
 		return nil
@@ -200,6 +202,9 @@ func (f *fetcher) inOrder(ctx context.Context, parts []*part, memory [][]byte, u
 		}
 		if cause := ctx.Err(); cause != nil {
 			return cmp.Or(group.Wait(), cause) // all may have come, and not all was used
+		}
+		if p.failed != nil { // which the group hears of a moment later
+			return cmp.Or(group.Wait(), p.failed)
 		}
 		if err := use(p.b); err != nil {
 			cancel()

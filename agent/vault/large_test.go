@@ -300,7 +300,7 @@ func (f *fiveTiB) ReadAt(p []byte, off int64) (n int, err error) {
 	return n, nil
 }
 
-// A dump of 5 TiB: its blocks and its manifest are as large as docs/performance-large.md says, its last block is proven and copied, and
+// A dump of 5 TiB: its blocks and its manifest are as large as docs/performance.md says, its last block is proven and copied, and
 // stock age reads its first bytes, those in the middle, and its last.
 func TestFiveTiB(t *testing.T) {
 	id, err := age.GenerateX25519Identity()

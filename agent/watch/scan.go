@@ -243,7 +243,7 @@ func (w *Watcher) finished(k *candidate, now time.Time) (s sight, is bool) {
 	s, busy, err := examine(k.path)
 	k.busy = busy
 	switch noLease := errors.Is(err, errNoLease); {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ELOOP), err == nil && (!s.regular() || s.Size == 0):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ELOOP), (err == nil || noLease) && (!s.regular() || s.Size == 0):
 		w.pending.drop(k.path) // gone, or something else now
 	case err != nil && !noLease:
 		w.trouble(k.path, "the file cannot be read", err)

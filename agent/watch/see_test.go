@@ -3,9 +3,11 @@ package watch
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -92,4 +94,23 @@ func BenchmarkRescan(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/files, "ns/file")
+}
+
+// Where there is no lease (a directory has none, nor a file on NFS), what has become of a candidate meanwhile is looked at all the
+// same: a directory in its place, or nothing in it, is no dump.
+func TestWhatIsNoDumpIsDroppedWithoutALease(t *testing.T) {
+	w := New([]Dir{{Path: t.TempDir()}}, Options{Log: slog.New(slog.DiscardHandler)})
+	path := filepath.Join(w.dirs[0].Path, "shop.sql")
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s, err := see(unix.AT_FDCWD, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	k := w.pending.observe(0, path, s.FileID, 0, now)
+	if _, is := w.finished(k, now); is || len(w.pending.by) != 0 {
+		t.Errorf("a directory is a finished dump: %v, and %d candidates are left", is, len(w.pending.by))
+	}
 }

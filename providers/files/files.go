@@ -51,7 +51,7 @@ func Same(ctx context.Context, f io.ReaderAt, size int64, src providers.Source, 
 		return false, err
 	}
 	h := sha256.New()
-	if _, err := io.CopyBuffer(struct{ io.Writer }{h}, io.NewSectionReader(f, offset, length), make([]byte, 2<<20)); err != nil {
+	if _, err := io.CopyBuffer(struct{ io.Writer }{h}, io.NewSectionReader(f, offset, length), make([]byte, min(length, 2<<20))); err != nil {
 		return false, err
 	}
 	return [32]byte(h.Sum(nil)) == want, nil
@@ -99,10 +99,7 @@ blocks:
 				return err
 			}
 			defer b.Release()
-			if buffer == nil {
-				buffer = make([]byte, min(int64(f.piece), src.BlockSize()))
-			}
-			if err := writeBlock(writing, file, b, int64(i)*src.BlockSize(), buffer); err != nil {
+			if buffer, err = writeBlock(writing, file, b, int64(i)*src.BlockSize(), int64(f.piece), buffer); err != nil {
 				return err
 			}
 			turn <- buffer
@@ -115,24 +112,32 @@ blocks:
 	return ctx.Err()
 }
 
-// writeBlock writes a block; one that is held in memory is not copied into the buffer.
-func writeBlock(ctx context.Context, f io.WriterAt, b *providers.Block, offset int64, buffer []byte) error {
+// writeBlock writes a block, in pieces. One that is held in memory is sent from there; others go through buffer, which is made if it
+// is too small, and given back.
+func writeBlock(ctx context.Context, f io.WriterAt, b *providers.Block, offset, piece int64, buffer []byte) ([]byte, error) {
 	outer, begin, _ := b.Body.Outer()
 	held, inMemory := outer.(providers.Memory)
-	for at := int64(0); at < b.Body.Size(); at += int64(len(buffer)) {
+	piece = min(piece, b.Body.Size())
+	if !inMemory && int64(len(buffer)) < piece {
+		buffer = make([]byte, piece)
+	}
+	for at := int64(0); at < b.Body.Size(); at += piece {
 		if err := ctx.Err(); err != nil {
-			return err
+			return nil, err
 		}
-		n := min(int64(len(buffer)), b.Body.Size()-at)
-		p := buffer[:n]
+		n := min(piece, b.Body.Size()-at)
+		var p []byte
 		if inMemory {
 			p = held[begin+at:][:n]
-		} else if _, err := b.Body.ReadAt(p, at); err != nil && err != io.EOF {
-			return err
+		} else {
+			p = buffer[:n]
+			if _, err := b.Body.ReadAt(p, at); err != nil && err != io.EOF {
+				return nil, err
+			}
 		}
 		if _, err := f.WriteAt(p, offset+at); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return buffer, nil
 }
