@@ -231,8 +231,8 @@ func (b *bench) dir(name string, with []string) contest {
 
 func (b *bench) smallMinIO() contest {
 	env := b.s3env(b.http)
-	files := func(transfers int) []command {
-		return b.rcloneDir(fmt.Sprintf("%s --transfers=%d --checkers=32 --no-check-dest", rcloneS3, transfers), "m-crypt:small", env)
+	files := func(dir string, transfers int) []command {
+		return b.rcloneDir(fmt.Sprintf("%s --transfers=%d --checkers=32 --no-check-dest", rcloneS3, transfers), dir, "m-crypt:small", env)
 	}
 	return contest{
 		name: fmt.Sprintf("minio-%d-files-of-32-KiB", small), prepare: func() error { return errors.Join(empty(b.path("minio", bucket)), b.rcloneConfig()) },
@@ -240,20 +240,21 @@ func (b *bench) smallMinIO() contest {
 			b.pushSmall("offsite push, minio", "minio"),
 			b.pushSmall("offsite push, s3", "s3"),
 			{name: "s5cmd cp, not encrypted", floor: true, needs: []string{"s5cmd"}, pipeline: []command{{argv: []string{b.tools["s5cmd"], "cp", b.path("data", "small") + "/", "s3://" + bucket + "/small/"}, env: env}}},
-			{name: "rclone crypt, 32 transfers", needs: []string{"rclone"}, pipeline: files(32)},
-			{name: "rclone crypt, 64 transfers", needs: []string{"rclone"}, pipeline: files(64)},
+			{name: "rclone crypt, 32 transfers", needs: []string{"rclone"}, pipeline: files("small", 32)},
+			{name: "rclone crypt, 64 transfers", needs: []string{"rclone"}, pipeline: files("small", 64)},
+			{name: "rclone crypt, as many manifests", needs: []string{"rclone"}, pipeline: files("pairs", 64)},
 		},
 	}
 }
 
-func (b *bench) rcloneDir(options, to string, env []string) []command {
-	return []command{{argv: append(append([]string{b.tools["rclone"], "copy"}, strings.Fields(options)...), b.path("data", "small"), to), env: env}}
+func (b *bench) rcloneDir(options, dir, to string, env []string) []command {
+	return []command{{argv: append(append([]string{b.tools["rclone"], "copy"}, strings.Fields(options)...), b.path("data", dir), to), env: env}}
 }
 
 func (b *bench) smallSFTP() contest {
 	env := b.s3env(b.http)
-	files := func(transfers int) []command {
-		return b.rcloneDir(fmt.Sprintf("%s --transfers=%d --checkers=%[2]d --no-check-dest", rcloneSFTP, transfers), "s-crypt:small", env)
+	files := func(dir string, transfers int) []command {
+		return b.rcloneDir(fmt.Sprintf("%s --transfers=%d --checkers=%[2]d --no-check-dest", rcloneSFTP, transfers), dir, "s-crypt:small", env)
 	}
 	put := append(b.sshArgs("sftp", "-P", gcm), "-q", "-b", b.batch("put-small", "put -R "+b.path("data", "small")+" "+b.path("sftp")), "root@127.0.0.1")
 	return contest{
@@ -261,8 +262,9 @@ func (b *bench) smallSFTP() contest {
 		contestants: []contestant{
 			b.pushSmall("offsite push", "sftp"),
 			{name: "sftp put -R, not encrypted", floor: true, needs: []string{"sftp"}, pipeline: []command{{argv: put}}},
-			{name: "rclone crypt, 8 transfers", needs: []string{"rclone"}, pipeline: files(8)},
-			{name: "rclone crypt, 32 transfers", needs: []string{"rclone"}, pipeline: files(32)},
+			{name: "rclone crypt, 8 transfers", needs: []string{"rclone"}, pipeline: files("small", 8)},
+			{name: "rclone crypt, 32 transfers", needs: []string{"rclone"}, pipeline: files("small", 32)},
+			{name: "rclone crypt, as many manifests", needs: []string{"rclone"}, pipeline: files("pairs", 32)},
 		},
 	}
 }

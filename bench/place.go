@@ -27,12 +27,14 @@ type bench struct {
 }
 
 const (
-	bucket     = "bench"
-	key        = "benchmark"
-	secret     = "benchmark-secret"
-	small      = 2000     // files
-	smallSize  = 32 << 10 // bytes of each
-	passphrase = "correct horse"
+	bucket    = "bench"
+	key       = "benchmark"
+	secret    = "benchmark-secret"
+	small     = 2000     // files
+	smallSize = 32 << 10 // bytes of each
+	// manifestSize is about what offsite's manifest of such a file has.
+	manifestSize = 2 << 10
+	passphrase   = "correct horse"
 )
 
 func (b *bench) path(elem ...string) string {
@@ -65,7 +67,7 @@ func (b *bench) clean() {
 
 // makeFiles draws files that nothing can compress.
 func (b *bench) makeFiles(context.Context) error {
-	for _, dir := range []string{"data", "data/small", "watch", "nas", "sftp", "out", "conf", "keys"} {
+	for _, dir := range []string{"data", "data/small", "data/pairs", "watch", "nas", "sftp", "out", "conf", "keys"} {
 		if err := os.MkdirAll(b.path(dir), 0o755); err != nil {
 			return err
 		}
@@ -79,8 +81,10 @@ func (b *bench) makeFiles(context.Context) error {
 	day := time.Date(2026, 1, 1, 3, 0, 1, 0, time.UTC)
 	for i := range small {
 		name := fmt.Sprintf("app%02d_%s.bin", i%40, day.AddDate(0, 0, i/40).Format("20060102_150405"))
-		if err := random(b.path("data", "small", name), smallSize); err != nil {
-			return err
+		for path, size := range map[string]int64{b.path("data", "small", name): smallSize, b.path("data", "pairs", name): smallSize, b.path("data", "pairs", name+".manifest"): manifestSize} {
+			if err := random(path, size); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
