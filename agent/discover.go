@@ -22,11 +22,13 @@ const atOnce = 2048
 // discover takes finished files from the watcher, writes them into the journal and queues them for the targets. Many
 // that come at once share a transaction. It returns when found is closed or ctx ends.
 func (a *Agent) discover(ctx context.Context, found <-chan watch.File) error {
+	a.runs.gather()
 	for {
 		var files []watch.File
 		select {
 		case f, more := <-found:
 			if !more {
+				a.runs.gathered()
 				return nil
 			}
 			files = append(files, f)
@@ -70,6 +72,7 @@ func (a *Agent) add(ctx context.Context, files []watch.File) error {
 				return err
 			}
 			dumps = nil
+			a.runs.gathered()
 			close(a.scanned)
 			continue
 		}

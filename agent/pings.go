@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -20,6 +21,9 @@ import (
 // runs tell watchers elsewhere how each run of a series gets on: that a dump was found, and that all targets have it whole, or what
 // went wrong. A run is of the newest dump of its series; what comes of older ones is no run's business.
 type runs struct {
+	// past has the newest dump of each series while all that lies on the disk is found; nil: that is over.
+	past map[string]*journal.Dump
+
 	bell
 	mu      sync.Mutex
 	going   map[string]bool // ids of dumps
@@ -33,10 +37,33 @@ type ping struct {
 	event        alarm.Event
 }
 
+// gather makes follow wait while all that lies on the disk is found: a history is one run, that of its newest dump, in however many
+// transactions it comes.
+func (r *runs) gather() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.past = map[string]*journal.Dump{}
+}
+
+// gathered says that all of that was found.
+func (r *runs) gathered() {
+	r.mu.Lock()
+	past := r.past
+	r.past = nil
+	r.mu.Unlock()
+	for _, series := range slices.Sorted(maps.Keys(past)) {
+		r.follow(past[series], true)
+	}
+}
+
 // follow begins to follow a dump; a ping tells so if it was just found.
 func (r *runs) follow(d *journal.Dump, found bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if found && r.past != nil {
+		r.past[d.Series] = d
+		return
+	}
 	if r.going == nil {
 		r.going = map[string]bool{}
 	}
