@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"offsite/crypto"
 )
 
 // Format is the first field of every manifest. A reader refuses a format that it does not know.
@@ -132,7 +134,7 @@ func parseManifest(text []byte, name Name) (*Manifest, error) {
 }
 
 func (m *Manifest) check() error {
-	if m.Size < 0 || m.Stored < m.Size || m.BlockSize <= 0 {
+	if m.Size < 0 || m.Stored < m.Size || m.BlockSize <= 0 || m.BlockSize > crypto.LargestBlock {
 		return fmt.Errorf("the manifest has impossible sizes: %d, %d, %d", m.Size, m.Stored, m.BlockSize)
 	}
 	blocks := m.Stored / m.BlockSize
