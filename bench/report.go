@@ -88,7 +88,7 @@ func contestTable(name string, results []*result) string {
 	}
 	fmt.Fprintf(&b, "\n### %s\n\n| | wall s | of the floor | CPU %s | peak MiB |\n|---|---|---|---|---|\n", name, cpuUnit(results[0]))
 	for _, r := range results {
-		m, ratio, label := r.median(), "", r.contestant
+		m, ratio, label := r.median(), "", strings.ReplaceAll(r.contestant, "|", `\|`)
 		if floor > 0 {
 			ratio = fmt.Sprintf("%.2f", float64(m.wall)/float64(floor))
 		}
