@@ -82,7 +82,7 @@ bench: $(BIN)/benchstat ## benchmarks of the parts (BENCH, COUNT, PKGS), compare
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) -timeout 4h $(PKGS) | tee .cache/bench/new.txt
 	$(BIN)/benchstat $$(ls .cache/bench/old.txt 2>/dev/null || true) .cache/bench/new.txt
 
-compare: build servers ## offsite beside what is installed of its peers, on this machine; docs/performance.*
+compare: build servers ## offsite beside what is installed of its peers, on this machine: docs/performance-figures.{tsv,md,svg}
 	go run ./bench -out docs/performance-figures
 
 fuzz: ## each fuzz target for ten seconds

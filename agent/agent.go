@@ -481,24 +481,3 @@ func (a *Agent) offer(d *journal.Dump) {
 		}
 	}
 }
-
-// blockSize for a dump of this size.
-func (a *Agent) blockSize(size int64) int64 {
-	smallest := a.BlockSize
-	if smallest == 0 {
-		smallest = crypto.BlockSize
-	}
-	return crypto.BlockSizeFor(size, smallest)
-}
-
-// whole is the largest block that is held in memory.
-func (a *Agent) whole() int64 { return cmp.Or(a.Whole, 32<<20) }
-
-// ownMemory is what each target has for itself: a block of the usual size, or what one takes that is not held.
-func (a *Agent) ownMemory() int64 {
-	const tags = 1 << 20 // of a block of 4 GiB
-	if own := a.blockSize(0); own <= a.whole() {
-		return own
-	}
-	return tags
-}

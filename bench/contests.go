@@ -112,21 +112,7 @@ func (b *bench) resticInit(env []string) func() error {
 func (b *bench) download(name, endpoint, data, suffix string) contest {
 	env := b.s3env(endpoint)
 	put := b.upload(name, endpoint, data, suffix)
-	there := sync.OnceValue(func() error {
-		err := put.prepare()
-		for _, k := range put.contestants {
-			if err != nil || !b.has(k.needs) || k.name == "rclone crypt, defaults" {
-				continue
-			}
-			if k.before != nil {
-				err = k.before()
-			}
-			if err == nil {
-				_, err = measure(context.Background(), k.pipeline)
-			}
-		}
-		return err
-	})
+	there := b.stored(put)
 	object := bucket + "/large"
 	opened := command{argv: []string{b.tools["age"], "-d", "-i", b.path("keys", "identity"), "-o", b.restored()}}
 	return contest{
@@ -144,7 +130,26 @@ func (b *bench) download(name, endpoint, data, suffix string) contest {
 	}
 }
 
-// ssh is the command line of one of OpenSSH's clients.
+// stored has each contestant of an upload do it once, for a download to find; but for those with defaults, which store the same.
+func (b *bench) stored(put contest) func() error {
+	return sync.OnceValue(func() error {
+		err := put.prepare()
+		for _, k := range put.contestants {
+			if err != nil || !b.has(k.needs) || strings.HasSuffix(k.name, "defaults") {
+				continue
+			}
+			if k.before != nil {
+				err = k.before()
+			}
+			if err == nil {
+				_, err = measure(context.Background(), k.pipeline)
+			}
+		}
+		return err
+	})
+}
+
+// sshArgs is the command line of one of OpenSSH's clients.
 func (b *bench) sshArgs(tool, portFlag, cipher string) []string {
 	args := []string{b.tools[tool], portFlag, fmt.Sprint(b.ssh), "-i", b.path("keys", "ssh"), "-o", "UserKnownHostsFile=" + b.path("keys", "known_hosts"), "-o", "BatchMode=yes"}
 	if cipher != "" {
@@ -184,21 +189,7 @@ func (b *bench) sftpUpload() contest {
 func (b *bench) sftpDownload() contest {
 	raw, env := b.path("sftp", "large"), b.s3env(b.http)
 	put := b.sftpUpload()
-	there := sync.OnceValue(func() error {
-		err := put.prepare()
-		for _, k := range put.contestants {
-			if err != nil || !b.has(k.needs) || strings.HasSuffix(k.name, "defaults") {
-				continue
-			}
-			if k.before != nil {
-				err = k.before()
-			}
-			if err == nil {
-				_, err = measure(context.Background(), k.pipeline)
-			}
-		}
-		return err
-	})
+	there := b.stored(put)
 	get := append(b.sshArgs("sftp", "-P", gcm), "-q", "-b", b.batch("get", "get "+raw+" "+b.restored()), "root@127.0.0.1")
 	opened := command{argv: []string{b.tools["age"], "-d", "-i", b.path("keys", "identity"), "-o", b.restored()}}
 	return contest{
