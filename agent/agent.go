@@ -166,7 +166,8 @@ func New(o Options) (*Agent, error) {
 		lock.release()
 		return nil, err
 	}
-	a := &Agent{Options: o, journal: j, lock: lock, shipments: shipments{by: map[string]*shipment{}}, held: newHeld(), newest: newNewest(), exams: newExams(o.Health), began: o.Now().UTC(), scanned: make(chan struct{})}
+	a := &Agent{Options: o, journal: j, lock: lock, shipments: shipments{by: map[string]*shipment{}}, held: newHeld(), newest: newNewest(), began: o.Now().UTC(), scanned: make(chan struct{})}
+	a.exams = newExams(o.Health, a.reopen)
 	a.underway = newUnderway(o.Observer, o.Now, &a.changed)
 	if rebuilt {
 		a.event(status.Alarm{Key: "journal/rebuilt", Kind: status.KindJournal, Level: status.Warning, Text: "the journal could not be used: it was set aside, and is rebuilt from what the targets hold",

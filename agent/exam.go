@@ -15,7 +15,6 @@ import (
 
 	"offsite/agent/dump"
 	"offsite/agent/journal"
-	"offsite/crypto"
 )
 
 // Health is how closely dumps are looked at.
@@ -31,9 +30,11 @@ type Health struct {
 // the manifest anyway: then it leaves the processors to the upload, and goes on when that has read everything.
 type exams struct {
 	Health
+	open func(id string) (*os.File, error)
 
 	mu      sync.Mutex
 	by      map[string]*exam // all that have begun or wait
+	opened  int              // those that have their file
 	waiting []*exam
 	changed chan struct{} // closed and renewed when there is one more or one less
 }
@@ -41,7 +42,7 @@ type exams struct {
 // exam is one dump under examination.
 type exam struct {
 	id   string
-	file *os.File
+	file *os.File // nil: opened when it is its turn
 	size int64
 	done chan struct{} // closed when the verdict is there, or when there will be none
 
@@ -52,33 +53,44 @@ type exam struct {
 	changed chan struct{} // closed when allowed has changed and somebody waits
 }
 
-// maxExams bounds the descriptors of exams.
-const maxExams = 256
+// maxWaitingFiles bounds the descriptors of the exams that wait; more of them find their files when it is their turn.
+const maxWaitingFiles = 256
 
-func newExams(h Health) *exams {
+// newExams has open find the file of a dump again; the caller of open closes it.
+func newExams(h Health, open func(id string) (*os.File, error)) *exams {
 	h.Workers = max(1, h.Workers)
-	return &exams{Health: h, by: map[string]*exam{}, changed: make(chan struct{})}
+	return &exams{Health: h, open: open, by: map[string]*exam{}, changed: make(chan struct{})}
 }
 
-// begin queues a dump that has no verdict yet; its exam goes as far as it is allowed to. nil: there are too many at once.
+// begin queues a dump that has no verdict yet; its exam goes as far as it is allowed to. file is the dump when it is open
+// already, and stays the caller's: an exam that keeps it can end when the dump has been deleted.
 func (e *exams) begin(id string, file *os.File, size int64) (*exam, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if x := e.by[id]; x != nil {
 		return x, nil
 	}
-	if len(e.by) >= maxExams {
-		return nil, nil
+	x := &exam{id: id, size: size, done: make(chan struct{}), changed: make(chan struct{})}
+	if file != nil && e.opened < maxWaitingFiles {
+		var err error
+		if x.file, err = duplicate(file); err != nil {
+			return nil, err
+		}
+		e.opened++
 	}
-	fd, err := unix.FcntlInt(file.Fd(), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file.Name(), err)
-	}
-	x := &exam{id: id, file: os.NewFile(uintptr(fd), file.Name()), size: size, done: make(chan struct{}), changed: make(chan struct{})}
 	e.by[id] = x
 	e.waiting = append(e.waiting, x)
 	e.wake()
 	return x, nil
+}
+
+// duplicate is a descriptor of its own for an open file.
+func duplicate(f *os.File) (*os.File, error) {
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.Name(), err)
+	}
+	return os.NewFile(uintptr(fd), f.Name()), nil
 }
 
 func (e *exams) wake() {
@@ -92,7 +104,7 @@ func (e *exams) run(ctx context.Context, judge func(id string, r dump.Report, fa
 	group, ctx := errgroup.WithContext(ctx)
 	for range e.Workers {
 		group.Go(func() error {
-			examiner := newExaminer(ctx, e.FullBelow)
+			examiner := newExaminer(ctx, e)
 			defer examiner.close()
 			for {
 				x, err := e.take(ctx)
@@ -140,12 +152,31 @@ func (e *exams) take(ctx context.Context) (*exam, error) {
 }
 
 func (e *exams) end(x *exam) {
-	x.file.Close()
 	e.mu.Lock()
+	if x.file != nil {
+		x.file.Close()
+		e.opened--
+	}
 	delete(e.by, x.id)
 	e.wake()
 	e.mu.Unlock()
 	close(x.done)
+}
+
+// find opens the dump of an exam that has no file yet.
+func (e *exams) find(x *exam) error {
+	if x.file != nil {
+		return nil
+	}
+	file, err := e.open(x.id)
+	if err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	x.file = file
+	e.opened++
+	return nil
 }
 
 // idle waits until nothing is left to examine.
@@ -175,15 +206,18 @@ type verdict struct {
 }
 
 // newExaminer starts the thread. It ends with close.
-func newExaminer(ctx context.Context, fullBelow int64) *examiner {
+func newExaminer(ctx context.Context, all *exams) *examiner {
 	e := &examiner{make(chan *exam), make(chan verdict)}
 	go func() {
 		defer close(e.verdicts)
 		runtime.LockOSThread()                     // and never unlocked: the thread ends with this function
 		unix.Setpriority(unix.PRIO_PROCESS, 0, 19) // of this thread alone; that it fails is no harm
 		for x := range e.dumps {
-			report, err := dump.Examine(&following{stop: ctx.Done(), exam: x}, x.size, dump.Limits{FullBelow: fullBelow})
-			e.verdicts <- verdict{report, err}
+			var v verdict
+			if v.failure = all.find(x); v.failure == nil {
+				v.report, v.failure = dump.Examine(&following{stop: ctx.Done(), exam: x}, x.size, dump.Limits{FullBelow: all.FullBelow})
+			}
+			e.verdicts <- v
 		}
 	}()
 	return e
@@ -321,27 +355,30 @@ func (a *Agent) judged(id string, r dump.Report, failure error) error {
 
 // reexamine begins the exam of a dump that was delivered before there was a verdict, and of which an earlier run knew none.
 func (a *Agent) reexamine(d *journal.Dump) error {
-	f, err := a.openDump(d)
-	if errors.Is(err, errVanished) || errors.Is(err, crypto.ErrSourceChanged) {
-		return a.judged(d.ID, dump.Report{}, err)
+	x, err := a.exams.begin(d.ID, nil, d.File.Size)
+	if err == nil {
+		x.free()
 	}
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	x, err := a.exams.begin(d.ID, f, d.File.Size)
-	if err != nil {
-		return err
-	}
-	if x == nil {
-		return errTooMany
-	}
-	x.free()
-	return nil
+	return err
 }
 
-// errTooMany: so many dumps are being examined that this one has to wait.
-var errTooMany = errors.New("too many dumps are being looked at")
+// reopen finds a dump for its exam. The file of a dump that was deleted meanwhile stays with those who have it to ship.
+func (a *Agent) reopen(id string) (*os.File, error) {
+	d, err := a.journal.ByID(id)
+	if err != nil || d == nil {
+		return nil, fmt.Errorf("the journal has lost dump %s: %w", id, err)
+	}
+	a.shipments.mu.Lock()
+	defer a.shipments.mu.Unlock()
+	if s := a.shipments.by[id]; s != nil {
+		return duplicate(s.file)
+	}
+	f, err := a.openDump(d)
+	if err == nil && d.Open() && a.held.put(id, f) {
+		return duplicate(f)
+	}
+	return f, err
+}
 
 // patience is how long a manifest waits for the verdict when the transfer took so long: a small dump has it at once, and a
 // large one must not be without a manifest for it.

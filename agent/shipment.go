@@ -32,7 +32,7 @@ type shipment struct {
 
 	users int // guarded by agent.shipments.mu
 
-	exam *exam // nil: there is a verdict already, or no room for one more
+	exam *exam // nil: there is a verdict already
 
 	finish    sync.Mutex // one target at a time completes the facts and the manifest
 	inspector *dump.Inspector

@@ -126,9 +126,6 @@ func (w *worker) attempt(ctx context.Context, id string, tries int) error {
 			w.queue.later(id, w.agent.Now().Add(slow))
 		}
 		return nil
-	case errors.Is(err, errTooMany):
-		w.queue.later(id, w.agent.Now().Add(time.Minute))
-		return nil
 	case ctx.Err() != nil:
 		w.queue.back(id, time.Time{})
 		return ctx.Err()
