@@ -15,14 +15,13 @@ import (
 // its own, and all compete for the rest: a slow target may hold what it took, but never stops another.
 //
 // Large buffers lie outside of the garbage collector's heap, which would let as much garbage gather as there are blocks, and
-// the system has them back as soon as nothing is in flight.
+// the system has them back when the agent rests.
 type memory struct {
 	mu     sync.Mutex
 	shared int64 // bytes that any target may take
 	freed  chan struct{}
 	class  int64    // size of the pooled buffers: the largest seen
 	pool   [][]byte // given back, and within the budget since they were taken from it
-	out    int      // how many buffers are taken
 }
 
 // large is from which size on buffers are pooled.
@@ -66,7 +65,6 @@ func (s *share) take(ctx context.Context, size int64) ([]byte, func(), error) {
 
 // has notes that a buffer is taken. The caller holds the memory's lock.
 func (s *share) has(b []byte, own bool) {
-	s.memory.out++
 	if own {
 		s.held = true
 	} else {
@@ -78,7 +76,6 @@ func (s *share) give(b []byte, own bool) {
 	m := s.memory
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.out--
 	if own {
 		s.held = false
 	} else {
@@ -107,8 +104,7 @@ func (m *memory) buffer(size int64) ([]byte, error) {
 	return b[:size], nil
 }
 
-// keep pools large buffers of one size only, the largest: pools of many sizes would add up to more than the budget. A pool
-// that nobody needs has addresses, and no memory.
+// keep pools large buffers of one size only, the largest: pools of many sizes would add up to more than the budget.
 func (m *memory) keep(b []byte) {
 	switch class := int64(cap(b)); {
 	case class < large:
@@ -120,11 +116,6 @@ func (m *memory) keep(b []byte) {
 		fallthrough
 	default:
 		m.pool = append(m.pool, b[:class])
-	}
-	if m.out == 0 {
-		for _, b := range m.pool {
-			unix.Madvise(b, unix.MADV_DONTNEED)
-		}
 	}
 }
 
