@@ -118,7 +118,7 @@ func (r *reader) types(command string) string {
 	r.t.Helper()
 	file := filepath.Join(filepath.Dir(program), filepath.Base(r.home)+".sh") // not at home, where `ls` would show it
 	must(r.t, os.WriteFile(file, []byte(command+"\n"), 0o644))
-	fmt.Fprintf(r.in, ". %s </dev/null\necho; echo \"%s$?\"\n", file, end)
+	fmt.Fprintf(r.in, ". %s </dev/null\ntyped=$?; echo; echo \"%s$typed\"\n", file, end)
 	late := time.AfterFunc(3*time.Minute, func() { r.in.Close(); panic("three minutes: " + command) })
 	defer late.Stop()
 	var said strings.Builder
@@ -144,6 +144,9 @@ func (r *reader) types(command string) string {
 // block is a fence of a document: ```console, commands after "$ " (further lines after "> "), and what they print.
 var block = regexp.MustCompile("(?ms)^```console\n(.*?)^```$")
 
+// routine is what howtos leave out of what is printed: the log of what went well.
+var routine = regexp.MustCompile(`(?m)^time=\S+ level=INFO .*\n`)
+
 // follows types all commands of a document, whose path is below the root of the repository. What they print must be what the document
 // shows, but for what differs each time.
 func (r *reader) follows(path string) {
@@ -164,6 +167,10 @@ func (r *reader) follows(path string) {
 					r.t.Errorf("%s: $ %s\nprints\n%s\nand not\n%s\n(go test ./test/docs -update writes it into the document)", path, c.text, got, c.output)
 				}
 				c.output = got
+				if strings.Contains(path, "howto") {
+					c.output = routine.ReplaceAllString(got+"\n", "")
+				}
+				c.output = strings.TrimRight(c.output, "\n")
 			}
 			b.WriteString("$ " + strings.ReplaceAll(c.text, "\n", "\n> ") + "\n")
 			if c.output != "" {

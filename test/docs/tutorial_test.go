@@ -7,3 +7,13 @@ func TestTheTutorialIsTrue(t *testing.T) {
 	t.Parallel()
 	sit(t).follows("docs/tutorial.md")
 }
+
+// The howtos that need no more than directories.
+func TestTheHowtosAreTrue(t *testing.T) {
+	for _, howto := range []string{"move-host", "rotate-keys"} {
+		t.Run(howto, func(t *testing.T) {
+			t.Parallel()
+			sit(t).follows("docs/howto/" + howto + ".md")
+		})
+	}
+}
