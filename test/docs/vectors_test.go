@@ -102,6 +102,15 @@ func TestVectorsWithoutOurCode(t *testing.T) {
 	if err != nil || strings.Count(out, "\n") != len(loadVectors(t)) || strings.Count(out, "as it should be") != len(loadVectors(t)) {
 		t.Fatalf("%v\n%s", err, out)
 	}
+	one := loadVectors(t)[0]
+	trust, err := os.ReadFile(filepath.Join(vectors, "trust.txt"))
+	must(t, err)
+	cmd := exec.Command("python3", filepath.Join(vectors, "check.py"), filepath.Join(vectors, one.Place), one.Object, string(trust), filepath.Join(vectors, "identity.txt"))
+	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(servers.Binary(t, "age"))+":"+os.Getenv("PATH"))
+	dump, err := cmd.Output()
+	if sum := sha256.Sum256(dump); err != nil || hex.EncodeToString(sum[:]) != one.SHA256 {
+		t.Errorf("one backup: %d bytes, %v", len(dump), err)
+	}
 	for what, from := range map[string]string{"another dump": `"sha256": "`, "another verdict": `"want": "data"`} {
 		other := t.TempDir()
 		must(t, os.CopyFS(other, os.DirFS(vectors)))
