@@ -63,7 +63,7 @@ packages: ## Debian's packages that the tests need, if they are missing
 	command -v ssh-keygen >/dev/null || missing="$$missing openssh-client"; \
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
 	test -x /usr/sbin/mariadbd || missing="$$missing mariadb-server"; \
-	for tool in sqlite3 zstd bzip2; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	for tool in sqlite3 zstd bzip2 curl openssl dash python3; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
 	command -v redis-cli >/dev/null || missing="$$missing redis-tools"; \
 	command -v xz >/dev/null || missing="$$missing xz-utils"; \
 	command -v chromium >/dev/null || missing="$$missing chromium"; \

@@ -6,9 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -204,6 +206,36 @@ func TestALateVerdictFollows(t *testing.T) {
 	s.until("db_20260102.sql.gz", "pending")
 	s.resume()
 	s.until("db_20260102.sql.gz", "ok")
+}
+
+// Keys that may only write get the verdict too: a manifest that is written over need not be read.
+func TestALateVerdictFollowsWithKeysThatMayOnlyWrite(t *testing.T) {
+	h := newHost(t)
+	s := h.stall()
+	h.writeBytes("db_20260102.sql.gz", packed(sqlDump(1000)))
+	s.until("db_20260102.sql.gz", "pending")
+	for _, target := range []*mem.Target{h.a, h.b} {
+		target.Fault(func(c mem.Call) error {
+			if slices.Contains([]string{"get", "stat", "list", "delete"}, c.Op) {
+				return fmt.Errorf("write only: %w", fs.ErrPermission)
+			}
+			return nil
+		})
+	}
+	s.resume()
+	judged := func(target *mem.Target) bool {
+		for name, text := range target.Objects() {
+			if strings.HasSuffix(name, ".manifest") && bytes.Contains(text, []byte(`"health": "ok"`)) {
+				return true
+			}
+		}
+		return false
+	}
+	for deadline := time.Now().Add(time.Minute); !judged(h.a) || !judged(h.b); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the manifests do not say how the dump is")
+		}
+	}
 }
 
 // A verdict that a crash cut off is made up for, or if the dump has gone meanwhile, given up.

@@ -164,6 +164,9 @@ func (w *worker) record(d *journal.Dump, m *vault.Manifest) error {
 	defer w.mu.Unlock()
 	delete(w.begun, d.ID)
 	w.result.Delivered++
+	if pending {
+		w.unjudge(m)
+	}
 	return w.agent.settle(d.ID)
 }
 

@@ -8,7 +8,8 @@ import (
 	"offsite/agent/vault"
 )
 
-// stamp writes the manifest anew on a target that got it before there was a verdict on the dump.
+// stamp writes the manifest anew on a target that got it before there was a verdict on the dump. Keys that may only write get the one
+// that was written, if it was by this process.
 func (w *worker) stamp(ctx context.Context, d *journal.Dump) error {
 	if d.Health == nil {
 		return w.agent.reexamine(d)
@@ -19,6 +20,9 @@ func (w *worker) stamp(ctx context.Context, d *journal.Dump) error {
 		return err
 	}
 	m, _, err := w.vault.Manifest(ctx, name)
+	if mine, ok := w.judged(object); ok && mayNotLook(err) {
+		m, err = &mine, nil
+	}
 	switch {
 	case isMissing(err): // retention or somebody else has removed it
 	case mayNotLook(err):
@@ -38,8 +42,29 @@ func (w *worker) stamp(ctx context.Context, d *journal.Dump) error {
 	}); err != nil {
 		return err
 	}
+	w.mu.Lock()
+	delete(w.unjudged, object)
+	w.mu.Unlock()
 	w.gotDump(d.Series)
 	return w.agent.settle(d.ID)
+}
+
+// mostUnjudged is how many manifests are held for keys that may not read them back. One takes a kilobyte and 32 bytes a block.
+const mostUnjudged = 1000
+
+// unjudge holds a manifest that went out before the verdict. It is called with mu locked.
+func (w *worker) unjudge(m *vault.Manifest) {
+	if len(w.unjudged) < mostUnjudged {
+		w.unjudged[m.Object] = *m
+	}
+}
+
+// judged gives the manifest back. After a restart, or where there are too many, there is none.
+func (w *worker) judged(object string) (vault.Manifest, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	m, ok := w.unjudged[object]
+	return m, ok
 }
 
 // recommit signs a manifest that says something else of its dump's health now, and stores it over the old one.

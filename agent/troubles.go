@@ -155,7 +155,7 @@ func (a *Agent) strangerTroubles(f *facts) (all []status.Alarm) {
 			alarm.Text = fmt.Sprintf("another machine writes backups under this host's name on %s, with its keys (%s)", name, plural(copies, "backup"))
 			alarm.Remedy = "give the copy of this host a host name and a signing key of its own"
 		case foreign > 0:
-			alarm.Text = fmt.Sprintf("%s on %s under this host's name is signed by a key that is not trusted here", plural(foreign, "backup"), name)
+			alarm.Text = fmt.Sprintf("a key that is not trusted here signed %s on %s under this host's name", plural(foreign, "backup"), name)
 			alarm.Remedy = "if it is this host's former key, put its verifier key under `trust`; else another host has this name, or somebody forges"
 		default:
 			continue

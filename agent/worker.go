@@ -41,8 +41,9 @@ type worker struct {
 
 	mu         sync.Mutex
 	backoff    *backoff.ExponentialBackOff
-	failures   int             // in a row
-	begun      map[string]bool // dumps of which the target may have something already
+	failures   int                       // in a row
+	begun      map[string]bool           // dumps of which the target may have something already
+	unjudged   map[string]vault.Manifest // what went out before the verdict, by object: keys that may only write cannot read it back
 	result     Result
 	tally      *tally
 	heldFor    map[string]string // series whose retention is held, and why
@@ -64,7 +65,7 @@ func newWorker(a *Agent, t Target, s *share) *worker {
 	return &worker{
 		agent: a, target: t, vault: vault.New(t.Target, a.Trusted), share: s, limiter: limit.New(t.Limit, a.Now),
 		queue: newQueue(), backoff: b, news: make(chan struct{}, 1), again: [2]chan struct{}{make(chan struct{}, 1), make(chan struct{}, 1)},
-		begun: map[string]bool{}, spoilt: map[string]bool{}, heldFor: map[string]string{}, denied: map[string]bool{}, delivered: map[string]bool{},
+		begun: map[string]bool{}, unjudged: map[string]vault.Manifest{}, spoilt: map[string]bool{}, heldFor: map[string]string{}, denied: map[string]bool{}, delivered: map[string]bool{},
 		log: a.Log.With("target", t.Name), result: Result{Target: t.Name}, tally: newTally(&a.changed),
 	}
 }

@@ -2,6 +2,7 @@ package configs_test
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -238,6 +239,7 @@ func TestPlaces(t *testing.T) {
 		{"s3+https://m:9000/b?path_style=true&secret_key_file=key", "  t:\n    minio:\n      endpoint: \"https://m:9000\"\n      bucket: \"b\"\n      secret_key_file: \"/tmp/key\"\n      path_style: true\n"},
 		{"sftp://u@h/p/q?idle_timeout=2m&host_key=SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "  t:\n    sftp:\n      host: \"h\"\n      user: \"u\"\n      path: \"p/q\"\n" +
 			"      host_key:\n        - \"SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"\n      idle_timeout: 2m0s\n"},
+		{"s3://b?retention=off", "  t:\n    retention: off\n    s3:\n      bucket: \"b\"\n"},
 		{"sftp://u@[::1]:2222//p", "  t:\n    sftp:\n      host: \"::1\"\n      port: 2222\n      user: \"u\"\n      path: \"/p\"\n"},
 	} {
 		target, err := configs.ParsePlace(c.place, nil)
@@ -248,14 +250,14 @@ func TestPlaces(t *testing.T) {
 		}
 		text := strings.Replace(string(relaxed(t)), "\nkeep:", "\n"+target.YAML()+"keep:", 1)
 		read, err := configs.Parse("x.yaml", []byte(text), configs.Checks{})
-		target.Retention = "enforce"
+		target.Retention = cmp.Or(target.Retention, "enforce")
 		if err != nil || !reflect.DeepEqual(read.Targets[1], target) {
 			t.Errorf("%s: reads back as %+v, %v", c.place, read, err)
 		}
 	}
 	for place, want := range map[string]string{
 		"ftp://h/p": "write a directory", "sftp://u:hunter2@h/p": "password_file", "s3://b?secret_key=hunter2": "secret_key_file=/path",
-		"s3://b?bukket=c": "has no bukket", "sftp://h/p": "user: is missing", "s3+https://h": "bucket: is missing", "s3://%zz": "write a directory",
+		"s3://b?bukket=c": "has no bukket", "sftp://h/p": "user: is missing", "s3+https://h": "bucket: is missing", "s3://%zz": "write a directory", "s3://b?retention=no": "should be enforce, report, off",
 	} {
 		if _, err := configs.ParsePlace(place, nil); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2@") {
 			t.Errorf("%s: %v, want %s", place, err, want)

@@ -95,7 +95,7 @@ func (v *validator) keeps(c *Config) {
 	for _, t := range c.Targets {
 		key := "targets." + t.Name
 		v.keep(key+".keep", t.Keep)
-		if !slices.Contains([]string{"", "enforce", "report", "off"}, t.Retention) {
+		if t.Retention != "" && !slices.Contains(retentions, t.Retention) {
 			v.wrong(key+".retention", "%q should be enforce, report (say what would go) or off", t.Retention)
 		}
 	}

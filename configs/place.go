@@ -23,14 +23,24 @@ import (
 // PlaceForms are the forms of ParsePlace, for messages.
 const PlaceForms = "a directory, s3://bucket/prefix (AWS), s3+https://host:port/bucket/prefix (MinIO and others) or sftp://user@host:port/path"
 
+// retentions are what retention may be on a target.
+var retentions = []string{"enforce", "report", "off"}
+
 // ParsePlace reads a target that is written in one line, as PlaceForms says. The path of sftp:// is below the
 // directory that the login leads to; sftp://user@host//path is absolute. After a question mark every key of the
-// kind's configuration can follow (?region=eu-central-1&storage_class=STANDARD_IA), and more holds further ones;
-// secrets only as files. The target has no name yet, and its files are resolved as those of a configuration.
+// kind's configuration can follow (?region=eu-central-1&storage_class=STANDARD_IA), and retention; more holds further ones of
+// the kind; secrets only as files. The target has no name yet, and its files are resolved as those of a configuration.
 func ParsePlace(s string, more url.Values) (Target, error) {
 	t, query, err := parsePlace(s)
 	if err != nil {
 		return Target{}, err
+	}
+	if query.Has("retention") {
+		t.Retention = query.Get("retention")
+		if !slices.Contains(retentions, t.Retention) {
+			return Target{}, fmt.Errorf("%s: retention: %q should be %s", s, t.Retention, strings.Join(retentions, ", "))
+		}
+		query.Del("retention")
 	}
 	for key, k := range t.kinds() {
 		for _, values := range []url.Values{query, more} {
@@ -162,6 +172,9 @@ func setKey(k kind, name string, values []string) error {
 func (t Target) YAML() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "  %s:\n", t.Name)
+	if t.Retention != "" {
+		fmt.Fprintf(&b, "    retention: %s\n", t.Retention)
+	}
 	for name, k := range t.kinds() {
 		fmt.Fprintf(&b, "    %s:\n", name)
 		v := reflect.ValueOf(k).Elem()

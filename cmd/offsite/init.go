@@ -54,7 +54,7 @@ each target, and tries it with a probe. Over an existing configuration it change
 A target is ` + configs.PlaceForms + `.
 The path of sftp:// is below the directory that the login leads to; two slashes make it absolute. Every key of the
 configuration can follow a question mark: 's3://bucket/db?region=eu-central-1&storage_class=STANDARD_IA',
-'sftp://backup@nas/db?key_file=/etc/offsite/ssh-key'.`,
+'sftp://backup@nas/db?key_file=/etc/offsite/ssh-key'; and retention=off, for keys that may not remove.`,
 		Example: "  offsite init --watch /var/backups/db --target nas=/mnt/nas/backups --target shore=sftp://backup@shore/db",
 		Args:    usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {

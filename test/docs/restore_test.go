@@ -1,0 +1,143 @@
+package docs
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"offsite/test/servers"
+)
+
+// The shell script brings the newest backup, and an older one by the beginning of its name, back from each kind of place, where there are more
+// objects than one page of a listing has.
+func TestTheShellScriptRestores(t *testing.T) {
+	t.Parallel()
+	store, plain, shore := servers.MinIO(t, true), servers.VersityGW(t), servers.StartOpenSSH(t)
+	h := newHost(t)
+	h.write("access", store.AccessKey+"\n")
+	h.write("secret", store.SecretKey+"\n")
+	older, newest := random(1, 3<<20), random(2, 20<<20)
+	h.write("dumps/sub/a shop_20261121_030001.sql", string(older))
+	h.write("dumps/sub/a shop_20261122_030001.sql", string(newest))
+	keys := "access_key_file=" + h.path("access") + "&secret_key_file=" + h.path("secret")
+	sftp := fmt.Sprintf("sftp://%s@%s:%d/", shore.User, shore.Host, shore.Port)
+	h.offsite(0, "init", "--yes", "--host", "db-1", "--zone", "UTC", "--state", h.path("state"), "--watch", h.path("dumps"),
+		"--target", "nas="+h.path("n a s"), "--target", "minio=s3+"+store.Endpoint+"/backups/db=1/x?"+keys+"&ca_file="+store.CAFile,
+		"--target", "plain=s3+"+plain.Endpoint+"/backups?"+keys, "--target", "shore="+sftp+"deep/db?key_file="+shore.KeyFile)
+	h.offsite(0, "agent", "--once")
+	h.identity()
+	fill(t, filepath.Join(plain.Data, "backups", "db-1", "sub%2Fa%20shop"))
+	for _, place := range []string{h.path("n a s"), store.Endpoint + "/backups/db=1/x", plain.Endpoint + "/backups/", sftp + "deep/db", sftp + shore.Data + "/deep/db/"} {
+		for beginning, want := range map[string][]byte{"": newest, "20261121": older} {
+			got, said, err := h.script(store, shore, place, "db-1", "sub%2Fa%20shop", h.path("id.txt"), beginning)
+			if err != nil || !bytes.Equal(got, want) {
+				t.Errorf("%s %s: %d bytes of %d, %v\n%s", place, beginning, len(got), len(want), err, said)
+			}
+		}
+		if got, said, err := h.script(store, shore, place, "db-1", "sub%2Fa%20shop", h.path("id.txt"), "2024"); err == nil || len(got) > 0 || !strings.Contains(said, "there is no backup 2024") {
+			t.Errorf("%s: what is not there: %q, %v\n%s", place, got, err, said)
+		}
+	}
+	must(t, os.WriteFile(h.path("wrong"), []byte("AKIA\n"), 0o600))
+	store.SecretKey = "wrong"
+	if got, said, err := h.script(store, shore, store.Endpoint+"/backups/db=1/x", "db-1", "sub%2Fa%20shop", h.path("id.txt"), ""); err == nil || len(got) > 0 || !strings.Contains(said, "403") {
+		t.Errorf("with a wrong key: %q, %v\n%s", got, err, said)
+	}
+}
+
+// What the manifest says of a broken dump, the script says too.
+func TestTheShellScriptWarnsOfASuspectDump(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	h.write("dumps/shop_20261121_030001.sql", "--\n-- PostgreSQL database dump\n--\n\nSELECT 1;\n\n--\n-- PostgreSQL database dump complete\n--\n\n")
+	h.write("dumps/shop_20261122_030001.sql", "--\n-- PostgreSQL database dump\n--\n\nCREATE TABLE t (id int);\nCOPY t FROM stdin;\n1\n")
+	h.offsite(0, "init", "--yes", "--host", "h", "--zone", "UTC", "--state", h.path("state"), "--watch", h.path("dumps"), "--target", "nas="+h.path("nas"))
+	h.offsite(0, "agent", "--once")
+	h.identity()
+	_, said, err := h.script(nil, nil, h.path("nas"), "h", "shop", h.path("id.txt"), "")
+	if err != nil || !strings.Contains(said, "WARNING: it is not whole") || !strings.Contains(said, "completion line") {
+		t.Errorf("%v\n%s", err, said)
+	}
+	if _, said, err := h.script(nil, nil, h.path("nas"), "h", "shop", h.path("id.txt"), "20261121"); err != nil || strings.Contains(said, "WARNING") {
+		t.Errorf("%v\n%s", err, said)
+	}
+	if _, said, err := h.script(nil, nil, h.path("nas"), "h"); err == nil || !strings.Contains(said, "sh restore.sh PLACE HOST SERIES") {
+		t.Errorf("%v\n%s", err, said)
+	}
+}
+
+// fill makes the series have more than a thousand objects, older than all others: for versitygw a file is one.
+func fill(t *testing.T, series string) {
+	t.Helper()
+	for i := range 1100 {
+		must(t, os.WriteFile(filepath.Join(series, fmt.Sprintf("20250101T%02d%02d00Z_%08x_old.age.manifest", i/60, i%60, i)), nil, 0o644))
+	}
+}
+
+// host is a machine with offsite, in a directory of its own.
+type host struct {
+	t   *testing.T
+	dir string
+}
+
+func newHost(t *testing.T) *host { return &host{t, t.TempDir()} }
+
+func (h *host) path(name string) string { return filepath.Join(h.dir, name) }
+
+func (h *host) write(name, text string) {
+	h.t.Helper()
+	must(h.t, os.MkdirAll(filepath.Dir(h.path(name)), 0o700))
+	must(h.t, os.WriteFile(h.path(name), []byte(text), 0o600))
+}
+
+// offsite runs the program, whose exit status must be want, and gives what it printed.
+func (h *host) offsite(want int, args ...string) (out, said string) {
+	h.t.Helper()
+	cmd := exec.Command(program, append([]string{"--config", h.path("offsite.yaml")}, args...)...)
+	var o, e bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &o, &e
+	if err := cmd.Run(); cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != want {
+		h.t.Fatalf("offsite %q: %v, want exit status %d\n%s%s", args, err, want, o.String(), e.String())
+	}
+	return o.String(), e.String()
+}
+
+// identity takes the secret key out of the recovery kit into id.txt.
+func (h *host) identity() {
+	h.t.Helper()
+	kit, err := os.ReadFile(h.path("offsite-recovery-kit.txt"))
+	must(h.t, err)
+	h.write("id.txt", string(regexp.MustCompile(`AGE-SECRET-KEY-\S+`).Find(kit))+"\n")
+}
+
+// script runs docs/restore.sh by dash, with the keys of the servers and an ssh that knows the one of them.
+func (h *host) script(store *servers.S3, shore *servers.OpenSSH, args ...string) (dump []byte, said string, err error) {
+	h.t.Helper()
+	cmd := exec.Command("dash", append([]string{"../../docs/restore.sh"}, args...)...)
+	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(servers.Binary(h.t, "age"))+":"+os.Getenv("PATH"), "TMPDIR="+h.t.TempDir())
+	if store != nil {
+		cmd.Env = append(cmd.Env, "AWS_ACCESS_KEY_ID="+store.AccessKey, "AWS_SECRET_ACCESS_KEY="+store.SecretKey, "CURL_CA_BUNDLE="+store.CAFile)
+	}
+	if shore != nil { // as ~/.ssh/config would say
+		bin := h.t.TempDir()
+		ssh := fmt.Sprintf("#!/bin/sh\nexec /usr/bin/sftp -o UserKnownHostsFile=%s -o IdentityFile=%s -o IdentitiesOnly=yes \"$@\"\n", shore.KnownHosts, shore.KeyFile)
+		must(h.t, os.WriteFile(filepath.Join(bin, "sftp"), []byte(ssh), 0o755))
+		cmd.Env = append(cmd.Env, "PATH="+bin+":"+filepath.Dir(servers.Binary(h.t, "age"))+":"+os.Getenv("PATH"))
+	}
+	var e bytes.Buffer
+	cmd.Stderr = &e
+	dump, err = cmd.Output()
+	return dump, e.String(), err
+}
+
+func random(seed byte, n int) []byte {
+	b := make([]byte, n)
+	rand.NewChaCha8([32]byte{seed}).Read(b)
+	return b
+}
