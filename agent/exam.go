@@ -324,6 +324,10 @@ func (a *Agent) judged(id string, r dump.Report, failure error) error {
 	}
 	if failure != nil {
 		r = dump.Report{Health: dump.Unchecked, Reason: fmt.Sprintf("it could not be looked at: %v", failure)}
+	} else if why, err := a.strangeFormat(d, r); err != nil {
+		return err
+	} else if why != "" {
+		r.Health, r.Reason = dump.Suspect, why
 	}
 	if r.Health != dump.Suspect {
 		why, err := a.oddSize(d)

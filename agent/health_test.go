@@ -142,6 +142,69 @@ func TestASizeFarOffIsSuspect(t *testing.T) {
 	want(state(15, 10_000), "suspect")
 }
 
+// What ransomware leaves of dumps takes no place and pushes nothing out; a format that a person has accepted is another one.
+func TestWhatNobodyCanReadAnyMoreIsSuspect(t *testing.T) {
+	h := newHost(t)
+	h.mode, h.policy = agent.Enforce, func(string) retention.Policy { return retention.Policy{Daily: 3, MinKeep: 1} }
+	name := func(day int) string { return fmt.Sprintf("db_202601%02d.sql.gz", day) }
+	unreadable := func() []byte {
+		b := make([]byte, 20_000)
+		for i := range b {
+			b[i] = byte(rand.Uint32())
+		}
+		return b
+	}
+	for day := 1; day <= 3; day++ {
+		h.writeBytes(name(day), packed(sqlDump(40_000)))
+		h.once()
+	}
+	whole := h.states(h.a)
+	for day := 1; day <= 3; day++ {
+		h.writeBytes(name(day), unreadable())
+	}
+	s := h.once()
+	if len(s.Suspect) != 3 || !strings.Contains(s.Suspect[0], "its format is not known here, and the newest healthy dump of its series, of 2026-01-03T00:00:00Z, could be read: was this one encrypted, or written over?") {
+		t.Errorf("%q", s.Suspect)
+	}
+	after := h.states(h.a)
+	if whole["ok"] != 3 || after["ok"] != 3 || after["suspect"] != 3 || len(after) != 2 {
+		t.Errorf("there was %v and is %v", whole, after)
+	}
+	h.writeBytes(name(4), unreadable())
+	h.once()
+	a := h.start()
+	if accepted, err := a.Accept(t.Context(), name(4)); err != nil || len(accepted) != 2 {
+		t.Errorf("%+v, %v", accepted, err)
+	}
+	a.Close()
+	h.writeBytes(name(5), unreadable())
+	h.once()
+	if m := h.manifests(h.a)[name(5)].Health; m.State != "unchecked" {
+		t.Errorf("%+v", m)
+	}
+}
+
+// states counts the backups of each health.
+func (h *host) states(target *mem.Target) map[string]int {
+	h.t.Helper()
+	all := map[string]int{}
+	v := vault.New(target.Handle(), h.trusted)
+	for e, err := range v.List(h.t.Context(), "host") {
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		if !e.Manifest {
+			continue
+		}
+		m, _, err := v.Manifest(h.t.Context(), e.Name)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		all[m.Health.State]++
+	}
+	return all
+}
+
 // stalled runs an agent whose only examiner is stuck: with a dump of another series, whose upload does not go on. Whatever is
 // delivered meanwhile has no verdict.
 type stalled struct {

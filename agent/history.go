@@ -214,6 +214,7 @@ const suspectPending = "nobody has looked at it to its end yet"
 // verdictOf is what a manifest says of a backup. What has no verdict on its health yet takes no place either.
 func verdictOf(m *vault.Manifest, version string) journal.Verdict {
 	v := journal.Verdict{Version: version, Stored: m.Stored, Found: m.Found, Size: m.Size, Machine: m.Machine, Print: print(m.Fingerprint), Accepted: !m.Health.Accepted.IsZero()}
+	v.Whole = m.Health.State == dump.OK && !v.Accepted
 	switch {
 	case m.Health.State == dump.Pending:
 		v.Suspect = suspectPending

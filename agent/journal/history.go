@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -51,7 +52,7 @@ func met(series, key, v []byte) (Met, error) {
 }
 
 // Newest calls give for each series with the dumps of it that this host has met last, at most so many, in the order in which they
-// were taken. The series come in their order; give must not use the journal.
+// were taken; of those with the same time, such as a file that was written over, the one that was found later is the newer. The series come in their order; give must not use the journal.
 func (j *Journal) Newest(most int, give func(series string, last []Met) error) error {
 	return j.db.View(func(tx *bolt.Tx) error {
 		c := tx.Bucket(bucketMet).Cursor()
@@ -76,6 +77,7 @@ func (j *Journal) Newest(most int, give func(series string, last []Met) error) e
 				last = append(last, m)
 			}
 			slices.Reverse(last)
+			slices.SortStableFunc(last, func(a, b Met) int { return cmp.Or(a.Taken.Compare(b.Taken), a.Found.Compare(b.Found)) })
 			if err := give(string(series), last); err != nil {
 				return err
 			}

@@ -75,3 +75,28 @@ func TestTheNewestDumpsOfEachSeries(t *testing.T) {
 	defer j.Close()
 	check()
 }
+
+// A file that is written over has the same time in its name: what was found later is the newer, whatever its id.
+func TestOfOneTimeTheLaterFoundIsTheNewest(t *testing.T) {
+	j, err := journal.Open(filepath.Join(t.TempDir(), "journal.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	taken := time.Date(2026, 1, 1, 3, 0, 0, 0, time.UTC)
+	for i, id := range []string{"00000005", "00000009", "00000001"} {
+		d := &journal.Dump{ID: id, Path: "/d/a", File: journal.File{Ino: uint64(i)}, Series: "a", Taken: taken, Found: taken.Add(time.Duration(i) * time.Minute), Targets: map[string]journal.Delivery{}}
+		if err := j.Add(d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err = j.Newest(7, func(_ string, last []journal.Met) error {
+		if len(last) != 3 || last[2].ID != "00000001" || last[1].ID != "00000009" {
+			t.Errorf("%+v", last)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}

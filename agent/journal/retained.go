@@ -22,6 +22,8 @@ type Verdict struct {
 	// Size of the dump, and Accepted whether a person said that it is fine though it was suspect.
 	Size     int64 `json:"size,omitempty"`
 	Accepted bool  `json:"accepted,omitempty"`
+	// Whole: what is in the dump was read, and said that it is whole.
+	Whole bool `json:"whole,omitempty"`
 	// Print is a part of the dump's fingerprint: two backups of one name, time and print are of the same dump.
 	Print string `json:"print,omitempty"`
 	// Machine is which machine wrote it; empty: that is not known.
@@ -191,10 +193,11 @@ type Sized struct {
 	Object   string
 	Size     int64 // in bytes
 	Accepted bool
+	Whole    bool
 }
 
 // Healthy are the last healthy backups in a directory of a target, newest first, as far as their manifests have been read:
-// count of them at most, all of an earlier time than the object, and of those that are wanted.
+// count of them at most, all of an earlier time than the object, which need not be one, and of those that are wanted.
 func (j *Journal) Healthy(target, dir, before string, count int, wanted func(object string) bool) (last []Sized, err error) {
 	err = j.db.View(func(tx *bolt.Tx) error {
 		b := tx.Bucket(bucketVerdicts).Bucket([]byte(target))
@@ -213,7 +216,7 @@ func (j *Journal) Healthy(target, dir, before string, count int, wanted func(obj
 				return fmt.Errorf("journal entry %q is damaged: %w", object, err)
 			}
 			if v.Size > 0 && wanted(string(object)) && v.Suspect == "" && v.Unsound == "" {
-				last = append(last, Sized{string(object), v.Size, v.Accepted})
+				last = append(last, Sized{string(object), v.Size, v.Accepted, v.Whole})
 			}
 		}
 		return nil

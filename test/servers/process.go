@@ -76,3 +76,12 @@ func (p *Process) Kill() {
 	p.cmd.Process.Kill()
 	<-p.done
 }
+
+// Stop asks the server by a signal to end, and waits until it has.
+func (p *Process) Stop(signal os.Signal) {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(signal); err != nil {
+		p.t.Fatal(err)
+	}
+	<-p.done
+}
