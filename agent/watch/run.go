@@ -3,6 +3,7 @@ package watch
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"syscall"
 	"time"
@@ -98,7 +99,7 @@ func (w *Watcher) event(n *notifier, e fsnotify.Event) {
 	if dir < 0 || w.dirs[dir].hidden(rel) {
 		return
 	}
-	s, err := see(unix.AT_FDCWD, e.Name)
+	s, err := seeBeneath(w.dirs[dir].Path, rel)
 	switch {
 	case err != nil:
 		w.pending.drop(e.Name)
@@ -121,9 +122,13 @@ func (w *Watcher) requeued() {
 	}
 	w.mu.Unlock()
 	for _, p := range paths {
-		dir, _ := w.dirOf(p)
-		s, err := see(unix.AT_FDCWD, p)
-		if dir < 0 || err != nil || !s.regular() {
+		dir, rel := w.dirOf(p)
+		var s sight
+		err := fs.ErrNotExist
+		if dir >= 0 {
+			s, err = seeBeneath(w.dirs[dir].Path, rel)
+		}
+		if err != nil || !s.regular() {
 			w.mu.Lock()
 			delete(w.again, p)
 			w.mu.Unlock()

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Scan looks at every file once, gives out those that are finished, waits for those that are about to be, and returns
@@ -240,10 +242,10 @@ func (w *Watcher) linked(k *candidate, s sight) bool {
 // finished looks at a candidate whose time has come, once. If it is not finished, it is dropped or looked at again later.
 func (w *Watcher) finished(k *candidate, now time.Time) (s sight, is bool) {
 	settle := w.dirs[k.dir].Settle
-	s, busy, err := examine(k.path)
+	s, busy, err := w.examine(k)
 	k.busy = busy
 	switch noLease := errors.Is(err, errNoLease); {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ELOOP), (err == nil || noLease) && (!s.regular() || s.Size == 0):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ELOOP), errors.Is(err, syscall.ENOTDIR), (err == nil || noLease) && (!s.regular() || s.Size == 0):
 		w.pending.drop(k.path) // gone, or something else now
 	case err != nil && !noLease:
 		w.trouble(k.path, "the file cannot be read", err)
@@ -260,4 +262,15 @@ func (w *Watcher) finished(k *candidate, now time.Time) (s sight, is bool) {
 		return s, true
 	}
 	return s, false
+}
+
+// examine looks at a candidate as it is now.
+func (w *Watcher) examine(k *candidate) (s sight, busy bool, err error) {
+	d := &w.dirs[k.dir]
+	fd, err := openBeneath(d.Path, d.rel(k.path), unix.O_RDONLY)
+	if err != nil {
+		return s, false, err
+	}
+	defer unix.Close(fd)
+	return examine(fd)
 }
