@@ -219,3 +219,60 @@ func TestAWalkSeesWhatTheKernelSees(t *testing.T) {
 		}
 	}
 }
+
+// Where the kernel lets anybody link any file, one that somebody else may have linked into the watched directory is no dump: also not
+// when the name that it had is gone, as that of /etc/shadow is after the next change of a password.
+func TestAHardLinkToAFileOfSomebodyElseIsToldAndNotShipped(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("files of another user are made by root alone")
+	}
+	const somebody, another = 12345, 12346
+	for _, c := range []struct {
+		what      string
+		dir, file int
+		mode      os.FileMode
+		gone      bool // its first name
+		refused   bool
+	}{
+		{"root's file in somebody's directory", somebody, 0, 0o755, false, true},
+		{"the same, and its first name is gone", somebody, 0, 0o755, true, true},
+		{"another's file in somebody's directory", somebody, another, 0o755, false, true},
+		{"root's file in root's directory, which a group may write to", 0, 0, 0o775, false, true},
+		{"root's file in root's directory, which all may write to", 0, 0, 0o777 | os.ModeSticky, false, true},
+		{"somebody's file in their own directory", somebody, somebody, 0o755, false, false},
+		{"root's file in root's directory", 0, 0, 0o755, false, false},
+		{"somebody's file in root's directory", 0, somebody, 0o755, false, false},
+	} {
+		s := newTrap(t)
+		s.linkable = true
+		sub, secret := filepath.Join(s.watched, "sub"), filepath.Join(s.private, "shadow")
+		for _, err := range []error{
+			os.Link(secret, filepath.Join(sub, "dump")), os.Chown(secret, c.file, c.file), os.Chown(sub, c.dir, c.dir), os.Chmod(sub, c.mode),
+		} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if c.gone {
+			os.Remove(secret)
+		}
+		if err := s.scanAll(nil); err != nil {
+			t.Fatal(err)
+		}
+		out, told := len(s.given()) > 0, strings.Contains(strings.Join(s.troubles, "\n"), "protected_hardlinks")
+		if out == c.refused || told != c.refused {
+			t.Errorf("%s: given out: %v; told: %q", c.what, s.out, s.troubles)
+		}
+	}
+}
+
+// On this host, as everywhere, the sysctl says whether that is to be feared.
+func TestHardLinksAreAskedOfTheKernel(t *testing.T) {
+	b, err := os.ReadFile("/proc/sys/fs/protected_hardlinks")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := New(nil, Options{}).linkable, strings.TrimSpace(string(b)) == "0"; got != want {
+		t.Errorf("linkable is %v", got)
+	}
+}

@@ -267,7 +267,11 @@ func (w *Watcher) finished(k *candidate, now time.Time) (s sight, is bool) {
 // examine looks at a candidate as it is now.
 func (w *Watcher) examine(k *candidate) (s sight, busy bool, err error) {
 	d := &w.dirs[k.dir]
-	fd, err := openBeneath(d.Path, d.rel(k.path), unix.O_RDONLY)
+	open := openBeneath
+	if w.linkable {
+		open = openOwn
+	}
+	fd, err := open(d.Path, d.rel(k.path), unix.O_RDONLY)
 	if err != nil {
 		return s, false, err
 	}

@@ -93,6 +93,7 @@ type Watcher struct {
 	dirents []byte              // the buffer for that
 
 	troubles map[string]string // what cannot be shipped, and why
+	linkable bool              // whoever may write to a directory can link files of others into it
 }
 
 // given is a version that was given out.
@@ -117,7 +118,7 @@ func New(dirs []Dir, opts Options) *Watcher {
 	}
 	w := &Watcher{
 		opts: opts, log: opts.Log, ready: make(chan struct{}), again: map[string]bool{}, wake: make(chan struct{}, 1),
-		inodes: map[inode]given{}, pending: newCandidates(), seen: map[string]*version{}, told: map[string]bool{}, troubles: map[string]string{}, dirents: make([]byte, 32<<10),
+		inodes: map[inode]given{}, pending: newCandidates(), seen: map[string]*version{}, told: map[string]bool{}, linkable: hardLinksAreFree(), troubles: map[string]string{}, dirents: make([]byte, 32<<10),
 	}
 	for _, d := range dirs {
 		if d.Settle == 0 {
