@@ -61,7 +61,7 @@ Exit status: 0 done, 1 failed, 2 usage or configuration, 3 partly (some target f
 	root.SetErr(std.err)
 	err := root.ExecuteContext(ctx)
 	if err != nil && ctx.Err() == nil {
-		fmt.Fprintf(std.err, "offsite: %v\n", err)
+		fmt.Fprintf(std.err, "offsite: %s\n", harmless(err.Error()))
 	}
 	return exitCode(ctx, err)
 }
