@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -133,5 +134,37 @@ func TestWhatAStoreSaysDrawsNothingOnATerminal(t *testing.T) {
 		if strings.ContainsAny(f.said, "\x1b\a\r\u009b") {
 			t.Errorf("%s: %q", what, f.said)
 		}
+	}
+}
+
+// A restored file gets the time of the dump and its mode, but no right to run as somebody else; and nothing else gets them, though
+// whoever may write to the directory puts a link into the file's place.
+func TestARestoredFileIsDressedAndNothingElse(t *testing.T) {
+	f := newForgery(t)
+	var m *vault.Manifest
+	f.backup(func(forged *vault.Manifest) { m = forged })
+	id, err := loadIdentities(f.key)
+	must(t, err)
+	r := &restoring{ids: id, progress: newProgress(io.Discard), talk: io.Discard}
+	file, err := os.Create("partial")
+	must(t, err)
+	defer file.Close()
+	dress := func() os.FileInfo {
+		must(t, r.dress(file, m))
+		info, err := file.Stat()
+		must(t, err)
+		return info
+	}
+	if info := dress(); info.Mode() != 0o777 || !info.ModTime().Equal(m.Taken) {
+		t.Errorf("mode %v, time %v", info.Mode(), info.ModTime())
+	}
+	must(t, os.WriteFile("victim", nil, 0o600))
+	must(t, os.Rename("partial", "away"))
+	must(t, os.Symlink("victim", "partial"))
+	before, err := os.Stat("victim")
+	must(t, err)
+	dress()
+	if after, err := os.Stat("victim"); err != nil || !after.ModTime().Equal(before.ModTime()) || after.Mode() != before.Mode() {
+		t.Errorf("%v has the dump's time: %v", after, err)
 	}
 }
