@@ -5,8 +5,10 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -275,4 +277,24 @@ func TestHardLinksAreAskedOfTheKernel(t *testing.T) {
 	if got, want := New(nil, Options{}).linkable, strings.TrimSpace(string(b)) == "0"; got != want {
 		t.Errorf("linkable is %v", got)
 	}
+}
+
+// Whoever may make files can make some that cannot be shipped, under ever new names. They are forgotten when they are gone.
+func TestNamesThatCannotBeShippedTakeNoMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		w := New([]Dir{{Path: dir}}, Options{})
+		for i := range 100 {
+			name := filepath.Join(dir, strconv.Itoa(i))
+			if err := os.Symlink("/etc", name); err != nil {
+				t.Fatal(err)
+			}
+			w.rescan(&notifier{w: w})
+			os.Remove(name)
+			time.Sleep(time.Minute)
+		}
+		if left := len(w.told) + len(w.troubled) + len(w.troubles); left > 20 {
+			t.Errorf("%d are remembered", left)
+		}
+	})
 }

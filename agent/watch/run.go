@@ -79,6 +79,7 @@ func (w *Watcher) interval() time.Duration {
 
 // rescan is the truth, and renews the watches on directories that are new or were replaced.
 func (w *Watcher) rescan(n *notifier) {
+	clear(w.troubles) // which are for Scan
 	if err := w.scanAll(n.add); err != nil {
 		w.once(err.Error(), w.log.Error, "cannot scan; trying again", "err", err)
 	} else {

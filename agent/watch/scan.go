@@ -126,6 +126,11 @@ func isTarget(dir string) bool {
 func (w *Watcher) forget() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	for key, met := range w.troubled {
+		if time.Since(met) > troubleKept {
+			delete(w.troubled, key)
+		}
+	}
 	for p, k := range w.pending.by {
 		if k.scan != w.scans {
 			w.pending.drop(p)
