@@ -168,3 +168,34 @@ func TestARestoredFileIsDressedAndNothingElse(t *testing.T) {
 		t.Errorf("%v has the dump's time: %v", after, err)
 	}
 }
+
+// Whatever lies in a kit, it is unpacked below a directory of its own, and nothing is left of it.
+func FuzzKit(f *testing.F) {
+	const rest = "-- trust.txt --\nv\n-- offsite.yaml --\nhost: h\n-- identity.txt --\nAGE-SECRET-KEY-1\n"
+	for _, name := range []string{"files/etc/key", "../../escaped", "/escaped", "files/../../escaped", ".", "..", "a/b/c", "a", "files/\x00"} {
+		f.Add("text\n-- " + name + " --\nsecret\n" + rest)
+	}
+	f.Add("-- a --\n-- a/b --\n" + rest)
+	f.Fuzz(func(t *testing.T, text string) {
+		here := t.TempDir()
+		temp := filepath.Join(here, "a", "b")
+		must(t, os.MkdirAll(temp, 0o700))
+		t.Setenv("TMPDIR", temp)
+		path := filepath.Join(here, "kit.txt")
+		must(t, os.WriteFile(path, []byte(text), 0o600))
+		k, err := openKit(path)
+		if err == nil {
+			k.identities()
+			err = k.Remove()
+			must(t, err)
+		}
+		found := ""
+		must(t, filepath.WalkDir(here, func(p string, _ os.DirEntry, err error) error {
+			found += strings.TrimPrefix(p, here) + " "
+			return err
+		}))
+		if found != " /a /a/b /kit.txt " {
+			t.Fatalf("there is %q afterwards", found)
+		}
+	})
+}
