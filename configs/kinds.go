@@ -66,7 +66,7 @@ func resolveFiles(k kind, root string, missing func(key, path string)) {
 	for key, v := range fileKeys(k) {
 		switch credentials := os.Getenv("CREDENTIALS_DIRECTORY"); {
 		case root != "":
-			v.SetString(filepath.Join(root, v.String()))
+			v.SetString(filepath.Join(root, filepath.Join("/", v.String()))) // no .. leads out
 		case filepath.IsAbs(v.String()):
 		case credentials == "":
 			missing(key, v.String())

@@ -98,7 +98,7 @@ func (s *Signer) prove() error {
 	}
 	v, err := ParseVerifiers([]string{s.verifier})
 	if err != nil {
-		return err
+		return errors.New("the second line is not a verifier key") // it may be a secret one
 	}
 	if _, _, err := v.Open(signed); err != nil {
 		return errors.New("the secret key and the verifier key do not belong together")
@@ -153,6 +153,9 @@ func ParseVerifiers(keys []string) (*Verifiers, error) {
 		}
 		seen[key] = true
 		v, err := note.NewVerifier(key)
+		if strings.HasPrefix(key, "PRIVATE+KEY+") {
+			return nil, errors.New("this is a secret signing key, which stays where it is; what others are to trust is its verifier key, the second line of its file")
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%q: %w", key, ParseVerifier(key))
 		}

@@ -3,6 +3,7 @@ package crypto_test
 import (
 	"bytes"
 	"errors"
+	"strings"
 	"testing"
 
 	"offsite/crypto"
@@ -71,5 +72,13 @@ func TestSigningKeysThatCannotBe(t *testing.T) {
 		if _, err := crypto.ParseSigner(text); err == nil {
 			t.Errorf("%d bytes are taken for a key", len(text))
 		}
+	}
+	for _, text := range []string{a + "\n" + a, aPublic + "\n" + a, a + "\n" + a[1:]} { // a hand that slipped
+		if _, err := crypto.ParseSigner(text); err == nil || strings.Contains(err.Error(), a[len(a)-20:]) {
+			t.Errorf("the error shows the key: %v", err)
+		}
+	}
+	if _, err := crypto.ParseVerifiers([]string{a}); err == nil || strings.Contains(err.Error(), a[len(a)-20:]) {
+		t.Errorf("the error shows the key: %v", err)
 	}
 }

@@ -280,3 +280,17 @@ func TestLaws(t *testing.T) {
 		}
 	})
 }
+
+// Who may write to the state directory must not have root write elsewhere.
+func TestALinkInTheStateDirectoryLeadsNowhere(t *testing.T) {
+	dir := t.TempDir()
+	b, victim := open(t, dir), filepath.Join(dir, "victim")
+	if err := os.Symlink(victim, b.path+".new"); err != nil {
+		t.Fatal(err)
+	}
+	b.Update(start, []status.Alarm{trouble("overdue/shop", status.Problem)})
+	err := b.Save(nil)
+	if _, there := os.Lstat(victim); there == nil || err == nil {
+		t.Errorf("it was written where a link led: %v", err)
+	}
+}

@@ -103,3 +103,21 @@ func TestDueAtACalendarEvent(t *testing.T) {
 		t.Error("not tried again the next day")
 	}
 }
+
+// Who may write to the state directory must not have root write elsewhere.
+func TestALinkBesideTheBookLeadsNowhere(t *testing.T) {
+	state := t.TempDir()
+	b, err := drill.OpenBook(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	victim := filepath.Join(state, "victim")
+	if err := os.Symlink(victim, filepath.Join(state, "drills.json.new")); err != nil {
+		t.Fatal(err)
+	}
+	err = b.Add("shop", drill.Record{Series: "s"})
+	if _, there := os.Lstat(victim); there == nil || err == nil {
+		t.Errorf("it was written where a link led: %v", err)
+	}
+}

@@ -123,7 +123,7 @@ func examine(src *source, size int64, limits Limits) Report {
 		report.Health, report.Reason = Unchecked, data.denied
 		return report
 	}
-	plain, err := unpack(packing, in.Reader, head)
+	plain, err := unpack(packing, in.Reader)
 	switch {
 	case errors.Is(err, errTooLarge):
 		report.Health, report.Reason = Unchecked, err.Error()

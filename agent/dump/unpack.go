@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 
 	"github.com/dustin/go-humanize"
 	"github.com/gabriel-vasile/mimetype"
@@ -43,8 +42,8 @@ func packingOf(head []byte) string {
 	return ""
 }
 
-// unpack reads a packed file, which begins with head; several members or streams in a row are one file.
-func unpack(packing string, r *bufio.Reader, head []byte) (io.ReadCloser, error) {
+// unpack reads a packed file; several members or streams in a row are one file.
+func unpack(packing string, r *bufio.Reader) (io.ReadCloser, error) {
 	switch packing {
 	case "gzip":
 		return newGzipMembers(r)
@@ -57,10 +56,7 @@ func unpack(packing string, r *bufio.Reader, head []byte) (io.ReadCloser, error)
 	case "bzip2":
 		return io.NopCloser(bzip2.NewReader(r)), nil
 	case "xz":
-		if xzWindow(head) > maxWindow {
-			return nil, errTooLarge
-		}
-		d, err := xz.NewReader(r)
+		d, err := xz.NewReader(&xzGuard{r: r})
 		return io.NopCloser(d), err
 	}
 	panic("unknown packing " + packing)
@@ -188,34 +184,6 @@ func (u *unpacker) close() {
 	}
 }
 
-// xzWindow is how much memory the first block asks for, in bytes (The .xz File Format 1.2.1, 3.1 and 5.3.1); 0: it cannot be
-// told, and the decompressor will say what is wrong.
-func xzWindow(head []byte) int64 {
-	const streamHeader = 12
-	if len(head) < streamHeader+8 {
-		return 0
-	}
-	flags, rest := head[streamHeader+1], head[streamHeader+2:]
-	for _, has := range []byte{0x40, 0x80} { // compressed and uncompressed size, numbers of variable length
-		if flags&has == 0 {
-			continue
-		}
-		last := slices.IndexFunc(rest, func(b byte) bool { return b < 0x80 })
-		if last < 0 {
-			return 0
-		}
-		rest = rest[last+1:]
-	}
-	if len(rest) < 3 || rest[0] != 0x21 || rest[1] != 1 || rest[2] > 40 {
-		return 0
-	}
-	bits := int64(rest[2])
-	if bits == 40 {
-		return 1<<32 - 1
-	}
-	return (2 | bits&1) << (bits/2 + 11)
-}
-
 // brokenPacking says for people what is wrong with a packed file.
 func brokenPacking(packing string, err error, at string) string {
 	where := ""
@@ -245,7 +213,7 @@ func Unpack(r io.Reader) (plain *bufio.Reader, closer io.Closer, err error) {
 	if packing == "" {
 		return in, io.NopCloser(nil), nil
 	}
-	u, err := unpack(packing, in, head)
+	u, err := unpack(packing, in)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -101,7 +101,7 @@ func Open(path string) (*Journal, error) {
 }
 
 func options(readOnly bool) *bolt.Options {
-	return &bolt.Options{Timeout: 50 * time.Millisecond, FreelistType: bolt.FreelistMapType, ReadOnly: readOnly}
+	return &bolt.Options{Timeout: 50 * time.Millisecond, FreelistType: bolt.FreelistMapType, ReadOnly: readOnly, OpenFile: openHere}
 }
 
 func opening(path string, err error) error {

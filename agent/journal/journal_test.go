@@ -414,3 +414,28 @@ func TestAJournalKeepsItsOwner(t *testing.T) {
 		t.Errorf("%+v, %v", info.Sys(), err)
 	}
 }
+
+// Root asks of a journal that another user's agent has. Whoever runs as that user could lay links into the state directory.
+func TestALinkInTheStateDirectoryLeadsNowhere(t *testing.T) {
+	for _, name := range []string{"journal.db", "journal.db" + closedSuffix, "journal.db.new"} {
+		dir := t.TempDir()
+		path, victim := filepath.Join(dir, "journal.db"), filepath.Join(dir, "victim")
+		if err := os.WriteFile(victim, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		open(t, path).Close()
+		if err := os.Remove(path + closedSuffix); err != nil {
+			t.Fatal(err)
+		}
+		os.Remove(filepath.Join(dir, name))
+		if err := os.Symlink(victim, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+		if j, err := Open(path); err == nil {
+			j.Close()
+		}
+		if b, err := os.ReadFile(victim); err != nil || len(b) > 0 {
+			t.Errorf("a link at %s: %d bytes went where it leads, %v", name, len(b), err)
+		}
+	}
+}

@@ -32,10 +32,20 @@ func wasClosed(path string) (bool, error) {
 	return err == nil && now == string(mark), nil
 }
 
+// openHere opens a file of the state directory. That may be another user's, when root asks something: then a link there, laid by whoever
+// runs as that user, must not lead root to a file elsewhere.
+func openHere(path string, flag int, mode fs.FileMode) (*os.File, error) {
+	return os.OpenFile(path, flag|syscall.O_NOFOLLOW, mode)
+}
+
 // markClosed leaves the mark if it can: without it the next start takes longer.
 func markClosed(path string) {
 	if now, err := state(path); err == nil {
-		os.WriteFile(path+closedSuffix, []byte(now), 0o600)
+		f, err := openHere(path+closedSuffix, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+		if err == nil {
+			f.WriteString(now)
+			f.Close()
+		}
 	}
 }
 
@@ -71,7 +81,7 @@ func rewrite(path string) error {
 		return errors.Join(fmt.Errorf("journal %s: %w", path, err), old.Close())
 	}
 	if owner, ok := info.Sys().(*syscall.Stat_t); ok { // root may only ask: the journal stays the agent's
-		os.Chown(fresh, int(owner.Uid), int(owner.Gid))
+		os.Lchown(fresh, int(owner.Uid), int(owner.Gid))
 	}
 	if err := os.Rename(fresh, path); err != nil { // while old still holds the lock of what was there
 		return errors.Join(err, old.Close())
@@ -81,7 +91,7 @@ func rewrite(path string) error {
 
 // openOld opens the journal for reading, and for this process alone.
 func openOld(path string) (db *bolt.DB, err error) {
-	alone, err := os.OpenFile(path, os.O_RDWR, 0)
+	alone, err := openHere(path, os.O_RDWR, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -151,7 +151,7 @@ func (m *Manifest) check() error {
 // with the bucket could pass an old backup off as a new one.
 func (m *Manifest) names(found Name) error {
 	if m.Object != found.String() {
-		return fmt.Errorf("the manifest belongs to %s", m.Object)
+		return fmt.Errorf("the manifest belongs to %q", m.Object)
 	}
 	if m.Host != found.Host || m.Series != found.Series || !m.Taken.Equal(found.Taken) {
 		return errors.New("the manifest's host, series or time contradict its name")

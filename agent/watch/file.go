@@ -120,7 +120,7 @@ func Check(path string) (FileID, error) {
 	case id.Size == 0:
 		return id, fmt.Errorf("%s is empty: a failed dump?", path)
 	}
-	_, busy, err := examine(path)
+	_, busy, err := examineAt(path)
 	if busy {
 		return id, fmt.Errorf("%s is still open for writing: wait until the dump is finished", path)
 	}
@@ -133,16 +133,11 @@ func Check(path string) (FileID, error) {
 // errNoLease: the kernel gives no lease on this file, for whatever reason but a writer.
 var errNoLease = errors.New("no leases here")
 
-// examine says what lies at path, and whether something has it open for writing: it takes a read lease and drops it at once. What it
+// examine says what an open file is, and whether something has it open for writing: it takes a read lease and drops it at once. What it
 // sees is seen under the lease, so that nobody is writing then. A writer that comes in between waits for no longer than that. (The
 // SIGIO by which the kernel would ask for the lease is ignored by the Go runtime unless a program asks for it with os/signal.)
 // With errNoLease there is what was seen, too.
-func examine(path string) (s sight, busy bool, err error) {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return s, false, &fs.PathError{Op: "open", Path: path, Err: err}
-	}
-	defer unix.Close(fd)
+func examine(fd int) (s sight, busy bool, err error) {
 	_, lease := unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, unix.F_RDLCK)
 	s, err = see(fd, "")
 	if err != nil {
@@ -156,6 +151,16 @@ func examine(path string) (s sight, busy bool, err error) {
 		return s, true, nil
 	}
 	return s, false, fmt.Errorf("%w: %w", errNoLease, lease)
+}
+
+// examineAt is examine for a file that a person named.
+func examineAt(path string) (s sight, busy bool, err error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return s, false, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer unix.Close(fd)
+	return examine(fd)
 }
 
 // isRemote says whether the file system may change without an event: NFS, SMB, FUSE and their like.

@@ -59,7 +59,7 @@ var ErrNoLease = errNoLease
 
 // Leases says whether the kernel tells that nothing has the file at path open for writing, by asking it as a Watcher does.
 func Leases(path string) error {
-	_, _, err := examine(path)
+	_, _, err := examineAt(path)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}

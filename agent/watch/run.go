@@ -3,6 +3,7 @@ package watch
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"syscall"
 	"time"
@@ -78,6 +79,7 @@ func (w *Watcher) interval() time.Duration {
 
 // rescan is the truth, and renews the watches on directories that are new or were replaced.
 func (w *Watcher) rescan(n *notifier) {
+	clear(w.troubles) // which are for Scan
 	if err := w.scanAll(n.add); err != nil {
 		w.once(err.Error(), w.log.Error, "cannot scan; trying again", "err", err)
 	} else {
@@ -98,7 +100,7 @@ func (w *Watcher) event(n *notifier, e fsnotify.Event) {
 	if dir < 0 || w.dirs[dir].hidden(rel) {
 		return
 	}
-	s, err := see(unix.AT_FDCWD, e.Name)
+	s, err := seeBeneath(w.dirs[dir].Path, rel)
 	switch {
 	case err != nil:
 		w.pending.drop(e.Name)
@@ -121,9 +123,13 @@ func (w *Watcher) requeued() {
 	}
 	w.mu.Unlock()
 	for _, p := range paths {
-		dir, _ := w.dirOf(p)
-		s, err := see(unix.AT_FDCWD, p)
-		if dir < 0 || err != nil || !s.regular() {
+		dir, rel := w.dirOf(p)
+		var s sight
+		err := fs.ErrNotExist
+		if dir >= 0 {
+			s, err = seeBeneath(w.dirs[dir].Path, rel)
+		}
+		if err != nil || !s.regular() {
 			w.mu.Lock()
 			delete(w.again, p)
 			w.mu.Unlock()

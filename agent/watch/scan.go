@@ -11,6 +11,8 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Scan looks at every file once, gives out those that are finished, waits for those that are about to be, and returns
@@ -124,6 +126,11 @@ func isTarget(dir string) bool {
 func (w *Watcher) forget() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	for key, met := range w.troubled {
+		if time.Since(met) > troubleKept {
+			delete(w.troubled, key)
+		}
+	}
 	for p, k := range w.pending.by {
 		if k.scan != w.scans {
 			w.pending.drop(p)
@@ -240,10 +247,10 @@ func (w *Watcher) linked(k *candidate, s sight) bool {
 // finished looks at a candidate whose time has come, once. If it is not finished, it is dropped or looked at again later.
 func (w *Watcher) finished(k *candidate, now time.Time) (s sight, is bool) {
 	settle := w.dirs[k.dir].Settle
-	s, busy, err := examine(k.path)
+	s, busy, err := w.examine(k)
 	k.busy = busy
 	switch noLease := errors.Is(err, errNoLease); {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ELOOP), (err == nil || noLease) && (!s.regular() || s.Size == 0):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ELOOP), errors.Is(err, syscall.ENOTDIR), (err == nil || noLease) && (!s.regular() || s.Size == 0):
 		w.pending.drop(k.path) // gone, or something else now
 	case err != nil && !noLease:
 		w.trouble(k.path, "the file cannot be read", err)
@@ -260,4 +267,19 @@ func (w *Watcher) finished(k *candidate, now time.Time) (s sight, is bool) {
 		return s, true
 	}
 	return s, false
+}
+
+// examine looks at a candidate as it is now.
+func (w *Watcher) examine(k *candidate) (s sight, busy bool, err error) {
+	d := &w.dirs[k.dir]
+	open := openBeneath
+	if w.linkable {
+		open = openOwn
+	}
+	fd, err := open(d.Path, d.rel(k.path), unix.O_RDONLY)
+	if err != nil {
+		return s, false, err
+	}
+	defer unix.Close(fd)
+	return examine(fd)
 }

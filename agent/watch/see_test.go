@@ -34,7 +34,7 @@ func TestASightIsWhatStatSays(t *testing.T) {
 		"open":        func() (sight, error) { return see(int(f.Fd()), "") },
 		"old, open":   func() (sight, error) { return seeOld(int(f.Fd()), "", unix.AT_EMPTY_PATH) },
 		"old":         func() (sight, error) { return seeOld(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW) },
-		"under lease": func() (sight, error) { s, _, err := examine(path); return s, err },
+		"under lease": func() (sight, error) { s, _, err := examineAt(path); return s, err },
 	} {
 		if s, err := look(); err != nil || s.FileID != want || !s.regular() {
 			t.Errorf("%s: %+v, want %+v: %v", how, s, want, err)

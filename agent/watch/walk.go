@@ -42,19 +42,18 @@ func (w *Watcher) enter(dir int, root, path string, depth int, entered func(stri
 	if entered != nil {
 		entered(path)
 	}
-	f, content, err := w.list(path, depth)
+	fd, content, err := w.list(d, path, depth)
 	switch {
 	case err == nil:
-		defer f.Close()
-	case errors.Is(err, fs.ErrNotExist) && path != d.Path:
-		return nil
+		defer unix.Close(fd)
+	case path != d.Path && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, errLink) || errors.Is(err, unix.ENOTDIR)):
+		return nil // gone, or something else now
 	case path == root:
 		return err
 	default:
 		w.trouble(path, "the directory cannot be read", err)
 		return nil
 	}
-	fd := int(f.Fd())
 	below := strings.TrimSuffix(path, "/") + "/"
 	whole := []byte(below)
 	for _, e := range content.in {
@@ -75,18 +74,18 @@ func (w *Watcher) enter(dir int, root, path string, depth int, entered func(stri
 }
 
 // list opens a directory and reads what is in it. That holds until another directory of this depth is read.
-func (w *Watcher) list(path string, depth int) (*os.File, *directory, error) {
-	f, err := os.Open(path)
+func (w *Watcher) list(d *Dir, path string, depth int) (int, *directory, error) {
+	fd, err := openBeneath(d.Path, d.rel(path), unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
-		return nil, nil, err
+		return -1, nil, err
 	}
 	for len(w.listed) <= depth {
 		w.listed = append(w.listed, new(directory))
 	}
-	content, fd := w.listed[depth], int(f.Fd())
+	content := w.listed[depth]
 	if err := content.read(fd, w.dirents); err != nil {
-		f.Close()
-		return nil, nil, &fs.PathError{Op: "readdir", Path: path, Err: err}
+		unix.Close(fd)
+		return -1, nil, &fs.PathError{Op: "readdir", Path: path, Err: err}
 	}
 	for i, e := range content.in {
 		if e.kind != unix.DT_UNKNOWN { // some file systems do not say
@@ -96,7 +95,7 @@ func (w *Watcher) list(path string, depth int) (*os.File, *directory, error) {
 			content.in[i].kind = s.kind
 		}
 	}
-	return f, content, nil
+	return fd, content, nil
 }
 
 // look notes a file by its name in an open directory. path may be changed afterwards.

@@ -39,6 +39,8 @@ const (
 	defaultSettle = 2 * time.Second
 	// busyGrace is how much longer than the settle time Scan waits for a file that is still being written.
 	busyGrace = 3 * time.Second
+	// troubleKept is for how long a trouble is remembered after it was met last: it is met again each minute, and then not logged anew.
+	troubleKept = 10 * time.Minute
 	// emptyGrace is how long a file may be empty before that is reported.
 	emptyGrace = time.Hour
 )
@@ -92,7 +94,9 @@ type Watcher struct {
 	listed  []*directory        // what is read of directories, by their depth
 	dirents []byte              // the buffer for that
 
-	troubles map[string]string // what cannot be shipped, and why
+	troubles map[string]string    // what cannot be shipped, and why
+	troubled map[string]time.Time // when each of these was met last
+	linkable bool                 // whoever may write to a directory can link files of others into it
 }
 
 // given is a version that was given out.
@@ -117,7 +121,7 @@ func New(dirs []Dir, opts Options) *Watcher {
 	}
 	w := &Watcher{
 		opts: opts, log: opts.Log, ready: make(chan struct{}), again: map[string]bool{}, wake: make(chan struct{}, 1),
-		inodes: map[inode]given{}, pending: newCandidates(), seen: map[string]*version{}, told: map[string]bool{}, troubles: map[string]string{}, dirents: make([]byte, 32<<10),
+		inodes: map[inode]given{}, pending: newCandidates(), seen: map[string]*version{}, told: map[string]bool{}, linkable: hardLinksAreFree(), troubles: map[string]string{}, troubled: map[string]time.Time{}, dirents: make([]byte, 32<<10),
 	}
 	for _, d := range dirs {
 		if d.Settle == 0 {
@@ -213,7 +217,11 @@ func (w *Watcher) trouble(path, why string, err error) {
 	if err != nil {
 		why = fmt.Sprintf("%s: %v", why, err)
 	}
-	w.once(why+path, w.log.Error, "this cannot be shipped", "path", path, "reason", why)
+	key, now := why+path, time.Now()
+	if w.troubled[key].IsZero() {
+		w.log.Error("this cannot be shipped", "path", path, "reason", why)
+	}
+	w.troubled[key] = now
 	w.troubles[path] = why
 	w.opts.Trouble(path, why)
 }

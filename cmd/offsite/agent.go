@@ -58,10 +58,10 @@ func summarise(s agent.Summary, std streams) {
 			fmt.Fprintf(std.err, ", %d BACKUPS ARE GONE from it and no retention of ours removed them", r.Gone)
 		}
 		if r.Unpruned != nil {
-			fmt.Fprintf(std.err, ", retention failed: %v", r.Unpruned)
+			fmt.Fprintf(std.err, ", retention failed: %s", harmless(r.Unpruned.Error()))
 		}
 		if r.Err != nil && (r.Failed > 0 || r.Lost > 0) {
-			fmt.Fprintf(std.err, " (%v)", r.Err)
+			fmt.Fprintf(std.err, " (%s)", harmless(r.Err.Error()))
 		}
 		fmt.Fprintln(std.err)
 	}
@@ -72,6 +72,6 @@ func summarise(s agent.Summary, std streams) {
 		fmt.Fprintf(std.err, "NOT SHIPPED, and will not be until somebody looks: %s\n", printable(u))
 	}
 	for _, u := range s.Unfinished {
-		fmt.Fprintf(std.err, "not finished, left for the next run: %s\n", u)
+		fmt.Fprintf(std.err, "not finished, left for the next run: %s\n", printable(u))
 	}
 }

@@ -338,6 +338,8 @@ var sabotages = []sabotage{
 		must(p.t, os.MkdirAll(filepath.Join(p.dumps, "a/b/c"), 0o755))
 		p.write("root/proc/sys/fs/inotify/max_user_watches", "3\n", 0o644)
 	}, "host", "inotify", status.Problem, "fs.inotify.max_user_watches is 3, and the watched directories are 4", "sysctl fs.inotify.max_user_watches=8192", true},
+	{"everybody can make hard links", func(p *patient) { p.write("root/proc/sys/fs/protected_hardlinks", "0\n", 0o644) },
+		"host", "hardlinks", status.Warning, "files into a watched directory that they may not read", "sysctl fs.protected_hardlinks=1", true},
 	{"no time service", func(p *patient) { p.machine.Synced = func() (bool, bool) { return false, true } },
 		"host", "ntp", status.Warning, "no time service", "timedatectl set-ntp true", true},
 	{"no service", func(p *patient) { must(p.t, os.RemoveAll(p.path("root/etc"))) },

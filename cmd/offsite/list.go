@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"iter"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -130,6 +132,16 @@ func inSeries(entries iter.Seq2[vault.Entry, error], series string) iter.Seq2[va
 			}
 		}
 	}
+}
+
+// harmless keeps what is said, of which a store or a file name may be a part, from drawing anything on a terminal but its lines.
+func harmless(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r)) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
 }
 
 // printable keeps a name that somebody chose from moving the cursor or drawing lines of its own.

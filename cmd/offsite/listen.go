@@ -18,6 +18,7 @@ import (
 	"github.com/coreos/go-systemd/v22/activation"
 	"golang.org/x/net/netutil"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"offsite/cmd/offsite/page"
 	"offsite/configs"
@@ -140,8 +141,8 @@ func whenOpen(ctx context.Context, l configs.Listen, log *slog.Logger) net.Liste
 }
 
 func open(ctx context.Context, l configs.Listen) (net.Listener, error) {
-	path, unix := l.Unix()
-	if !unix {
+	path, isUnix := l.Unix()
+	if !isUnix {
 		return new(net.ListenConfig).Listen(ctx, "tcp", l.Address)
 	}
 	if _, err := os.Stat(filepath.Dir(path)); errors.Is(err, fs.ErrNotExist) {
@@ -150,7 +151,7 @@ func open(ctx context.Context, l configs.Listen) (net.Listener, error) {
 	if err := removeStale(path); err != nil {
 		return nil, err
 	}
-	listener, err := new(net.ListenConfig).Listen(ctx, "unix", path)
+	listener, err := listenUnix(ctx, path)
 	if err != nil {
 		return nil, err
 	}
@@ -158,6 +159,13 @@ func open(ctx context.Context, l configs.Listen) (net.Listener, error) {
 		return nil, errors.Join(err, listener.Close())
 	}
 	return listener, nil
+}
+
+// listenUnix opens a socket to which only its owner may connect, from the first instant: its mode is made by the umask, which in some
+// surroundings forbids nothing. (Of what others make meanwhile it takes nothing that they mean to have: all is for its owner.)
+func listenUnix(ctx context.Context, path string) (net.Listener, error) {
+	defer unix.Umask(unix.Umask(0o077))
+	return new(net.ListenConfig).Listen(ctx, "unix", path)
 }
 
 // removeStale removes the socket of an agent that was killed. What is no socket, or has somebody behind it, stays.

@@ -18,6 +18,9 @@ import (
 var version = "devel"
 
 func main() {
+	if err := conceal(); err != nil {
+		fmt.Fprintf(os.Stderr, "offsite: memory is not kept from core dumps: %v\n", err)
+	}
 	// A reader that goes away, as head does, is an error like another: what a command began is removed all the same.
 	// (Not signal.Ignore, which programs that are started inherit.)
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
@@ -61,7 +64,7 @@ Exit status: 0 done, 1 failed, 2 usage or configuration, 3 partly (some target f
 	root.SetErr(std.err)
 	err := root.ExecuteContext(ctx)
 	if err != nil && ctx.Err() == nil {
-		fmt.Fprintf(std.err, "offsite: %v\n", err)
+		fmt.Fprintf(std.err, "offsite: %s\n", harmless(err.Error()))
 	}
 	return exitCode(ctx, err)
 }

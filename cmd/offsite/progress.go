@@ -44,7 +44,7 @@ func (p *progress) Started(target, file string, total int64) {
 		return
 	}
 	p.by[target+file] = p.bars.AddBar(total,
-		mpb.PrependDecorators(decor.Name(target+" "+file+" ")),
+		mpb.PrependDecorators(decor.Name(target+" "+harmless(file)+" ")),
 		mpb.AppendDecorators(decor.CountersKibiByte("% .1f / % .1f"), decor.Name(" "), decor.AverageSpeed(decor.SizeB1024(0), "% .1f"),
 			decor.Name(" "), decor.AverageETA(decor.ET_STYLE_GO)))
 }

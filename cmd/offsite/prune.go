@@ -126,7 +126,7 @@ func (p *pruning) tellHidden(ctx context.Context, plans []agent.SeriesPlan, std 
 		h, err := p.agent.Hidden(ctx, plan.Target)
 		switch {
 		case err != nil:
-			fmt.Fprintf(std.err, "%s: cannot see what the bucket hides: %v\n", plan.Target, err)
+			fmt.Fprintf(std.err, "%s: cannot see what the bucket hides: %s\n", plan.Target, harmless(err.Error()))
 		case h.Versions > 0:
 			fmt.Fprintf(std.err, "%s: the bucket hides %d old versions, %s, which are still billed; `versions: delete` removes them with the backups, a lifecycle rule of the bucket later\n", plan.Target, h.Versions, humanize.IBytes(uint64(h.Bytes)))
 		}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"filippo.io/age"
 	"github.com/spf13/cobra"
@@ -121,13 +122,13 @@ func (r *restoring) run(ctx context.Context, std streams) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(std.err, "restored %s, taken %s, %d bytes, to %s\n", printable(b.m.Name), b.m.Taken.Format(time.RFC3339), b.m.Size, where)
+	fmt.Fprintf(std.err, "restored %s, taken %s, %d bytes, to %s\n", printable(b.m.Name), b.m.Taken.Format(time.RFC3339), b.m.Size, harmless(where))
 	return nil
 }
 
 // say tells a person something while bars may be drawn.
 func (r *restoring) say(format string, args ...any) {
-	fmt.Fprintf(r.progress.over(r.talk), format+"\n", args...)
+	fmt.Fprintln(r.progress.over(r.talk), harmless(fmt.Sprintf(format, args...)))
 }
 
 // write brings the plaintext to where it belongs, and says where that is. A file appears whole or not at all.
@@ -143,11 +144,12 @@ func (r *restoring) write(ctx context.Context, b *backup, std streams) (where st
 	}
 	where = r.output
 	info, statErr := os.Stat(where)
-	switch {
-	case where == "":
-		where = filepath.Base(b.m.Name)
-	case statErr == nil && info.IsDir():
-		where = filepath.Join(where, filepath.Base(b.m.Name))
+	if where == "" || statErr == nil && info.IsDir() {
+		name, err := ownName(b.m)
+		if err != nil {
+			return "", err
+		}
+		where = filepath.Join(where, name)
 	}
 	switch {
 	case where == "-":
@@ -156,6 +158,16 @@ func (r *restoring) write(ctx context.Context, b *backup, std streams) (where st
 		return where, r.writeThrough(ctx, copies, b.m, where) // a device or a pipe is there to be written to, not to be replaced
 	}
 	return where, r.writeFile(ctx, copies, b, where)
+}
+
+// ownName is the file name that the dump had, for a file here. Whoever signed the manifest chose it: one that hides the file, from
+// which a shell may read what to do, or that draws something else on a terminal, is not taken.
+func ownName(m *vault.Manifest) (string, error) {
+	name := filepath.Base(m.Name)
+	if strings.HasPrefix(name, ".") || name == "/" || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return "", usageError{fmt.Errorf("the dump calls itself %q, which is no name for a file here: -o names one", m.Name)}
+	}
+	return name, nil
 }
 
 // plain writes the dump to w.

@@ -46,7 +46,7 @@ func listenSocket(ctx context.Context, path string) (net.Listener, error) {
 	if err := removeStale(path); err != nil {
 		return nil, err
 	}
-	listener, err := new(net.ListenConfig).Listen(ctx, "unix", path)
+	listener, err := listenUnix(ctx, path)
 	if err != nil {
 		return nil, err
 	}

@@ -8,9 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
-	"time"
 
 	"github.com/dustin/go-humanize"
+	"golang.org/x/sys/unix"
 
 	"offsite/agent/vault"
 	"offsite/crypto"
@@ -124,5 +124,9 @@ func (r *restoring) dress(f *os.File, m *vault.Manifest) error {
 	if err := f.Chmod(os.FileMode(p.Mode) & os.ModePerm); err != nil {
 		r.say("warning: the file's mode is not that of the dump: %v", err)
 	}
-	return os.Chtimes(f.Name(), time.Time{}, p.MTime)
+	times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, {Sec: p.MTime.Unix(), Nsec: int64(p.MTime.Nanosecond())}}
+	if err := unix.UtimesNanoAt(unix.AT_FDCWD, f.Name(), times, unix.AT_SYMLINK_NOFOLLOW); err != nil { // whoever owns the directory may have put a link there
+		return &os.PathError{Op: "utimensat", Path: f.Name(), Err: err}
+	}
+	return nil
 }

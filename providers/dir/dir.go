@@ -137,7 +137,7 @@ func (t *Target) translate(op, name string, err error) error {
 // Get is part of providers.Target.
 func (t *Target) Get(ctx context.Context, name string, offset, length int64) (r io.ReadCloser, err error) {
 	err = t.with(ctx, "get", name, func(root *os.Root) error {
-		f, err := root.Open(name)
+		f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // it may be a pipe, for which nobody is to wait
 		if err != nil {
 			return err
 		}

@@ -8,12 +8,15 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
 	"offsite/providers"
 	"offsite/providers/dir"
+	"offsite/providers/files"
 	"offsite/providers/targettest"
 )
 
@@ -175,5 +178,35 @@ func TestInspect(t *testing.T) {
 	}
 	if _, err := unmounted.Inspect(t.Context()); !errors.Is(err, providers.ErrPermanent) {
 		t.Errorf("without a marker: %v", err)
+	}
+}
+
+// A NAS may be written to by others. What they lay there that is no file is no object, and nobody waits for it.
+func TestAPipeIsNoObject(t *testing.T) {
+	root := t.TempDir()
+	target := open(t, root)
+	os.MkdirAll(filepath.Join(root, "h/shop"), 0o700)
+	for _, name := range []string{"h/shop/x", files.Partial("h/shop/y")} {
+		if err := syscall.Mkfifo(filepath.Join(root, name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ended := make(chan error, 3)
+	go func() {
+		_, err := target.Get(t.Context(), "h/shop/x", 0, -1)
+		ended <- err
+		for range 2 {
+			ended <- target.Put(t.Context(), "h/shop/y", providers.Bytes([]byte("y")))
+		}
+	}()
+	for _, op := range []string{"get", "put", "put again"} {
+		select {
+		case err := <-ended:
+			if op == "get" && !errors.Is(err, fs.ErrNotExist) || (err == nil) != (op == "put again") {
+				t.Errorf("%s: %v", op, err)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatalf("%s hangs", op)
+		}
 	}
 }

@@ -72,6 +72,10 @@ func openPartial(root *os.Root, name string) (*os.File, error) {
 		f.Close()
 		return nil, errors.Join(errors.New("another process has just written this object"), err1)
 	}
+	if !mine.Mode().IsRegular() {
+		f.Close()
+		return nil, errors.Join(fmt.Errorf("%s was no file, and is removed", name), root.Remove(name))
+	}
 	return f, nil
 }
 

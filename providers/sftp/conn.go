@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,7 +41,9 @@ func dial(ctx context.Context, cfg Config, keys hostKeys, creds *credentials) (*
 	}
 	var wrong, last error
 	for _, algorithms := range keys.tries {
-		config := &ssh.ClientConfig{User: cfg.User, HostKeyCallback: keys.check, HostKeyAlgorithms: algorithms}
+		config := &ssh.ClientConfig{User: cfg.User, HostKeyCallback: keys.check, HostKeyAlgorithms: strong(algorithms)}
+		safe := ssh.SupportedAlgorithms() // the defaults still have some with SHA-1
+		config.KeyExchanges, config.Ciphers, config.MACs = safe.KeyExchanges, safe.Ciphers, safe.MACs
 		if creds != nil {
 			config.Auth = creds.methods
 		}
@@ -60,6 +63,15 @@ func dial(ctx context.Context, cfg Config, keys hostKeys, creds *credentials) (*
 		return nil, wrong
 	}
 	return nil, last
+}
+
+// strong leaves out the algorithms that prove a host key weakly: a known RSA key with SHA-1, if the server likes. nil: all that are strong.
+func strong(algorithms []string) []string {
+	if algorithms == nil {
+		return ssh.SupportedAlgorithms().HostKeys
+	}
+	weak := ssh.InsecureAlgorithms().HostKeys
+	return slices.DeleteFunc(slices.Clone(algorithms), func(a string) bool { return slices.Contains(weak, a) })
 }
 
 // connect makes one connection. Its handshake must end within the idle timeout.

@@ -45,6 +45,7 @@ func (p *Patient) host(r reached) Group {
 		remote = remote || d.Remote
 	}
 	p.inotify(&g, directories)
+	p.hardLinks(&g)
 	if remote {
 		g.ok("remote", "a watched directory is on a network file system: it is scanned every 10 seconds, since events do not come from there")
 	}
@@ -56,6 +57,15 @@ func (p *Patient) host(r reached) Group {
 		g.warning("ntp", "timedatectl set-ntp true, or install chrony", "no time service keeps the clock right: stores refuse a host whose clock is wrong, and retention goes by it")
 	}
 	return g
+}
+
+// hardLinks says that whoever may write to a watched directory can link files of others into it.
+func (p *Patient) hardLinks(g *Group) {
+	b, err := os.ReadFile(p.Machine.path("/proc/sys/fs/protected_hardlinks"))
+	if err == nil && strings.TrimSpace(string(b)) == "0" {
+		g.warning("hardlinks", "sysctl fs.protected_hardlinks=1, and the same in /etc/sysctl.d/ to keep it", "fs.protected_hardlinks is 0: everybody can link files into a watched directory that they may not read; "+
+			"of dumps in directories to which others than their owner may write none is shipped")
+	}
 }
 
 // inotify compares what the watcher needs, one watch for each directory, with what a user may have in all.
