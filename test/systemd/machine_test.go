@@ -17,7 +17,7 @@ import (
 type machine struct {
 	t      *testing.T
 	log    *bytes.Buffer
-	nspawn *exec.Cmd
+	script *exec.Cmd
 	ended  chan struct{}
 	leader int // its first process, as this host numbers it
 }
@@ -35,8 +35,11 @@ umount -R /sys/fs/cgroup 2>/dev/null || true
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mkdir -p /sys/fs/cgroup/"$0"
 echo $$ > /sys/fs/cgroup/"$0"/cgroup.procs
-exec systemd-nspawn --directory=/mnt/root -M "$0" --boot --register=no --keep-unit --link-journal=no --console=pipe \
+until systemd-nspawn --directory=/mnt/root -M "$0" --boot --register=no --keep-unit --link-journal=no --console=pipe \
 	--capability=all --system-call-filter=bpf "${@:2}"
+do
+	test $? = 133 # a reboot
+done
 `
 
 // boot boots a machine, over whose files are those of a directory, and waits until all of it runs. It ends with the test.
@@ -50,12 +53,12 @@ func boot(t *testing.T, over string, options ...string) *machine {
 	}
 	m := &machine{t: t, log: &bytes.Buffer{}, ended: make(chan struct{})}
 	name := fmt.Sprintf("offsite-test-%d", os.Getpid())
-	m.nspawn = exec.Command("unshare", append([]string{"--mount", "--propagation", "private", "bash", "-c", bootScript, name, over}, options...)...)
-	m.nspawn.Stdout, m.nspawn.Stderr = m.log, m.log
-	if err := m.nspawn.Start(); err != nil {
+	m.script = exec.Command("unshare", append([]string{"--mount", "--propagation", "private", "bash", "-c", bootScript, name, over}, options...)...)
+	m.script.Stdout, m.script.Stderr = m.log, m.log
+	if err := m.script.Start(); err != nil {
 		t.Fatal(err)
 	}
-	go func() { m.nspawn.Wait(); close(m.ended) }()
+	go func() { m.script.Wait(); close(m.ended) }()
 	t.Cleanup(m.off)
 	m.up()
 	return m
@@ -70,16 +73,23 @@ func (m *machine) up() {
 			m.t.Fatalf("the system ended while it booted:\n%s", m.log)
 		default:
 		}
-		children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", m.nspawn.Process.Pid))
-		for _, pid := range strings.Fields(string(children)) {
-			if comm, _ := os.ReadFile("/proc/" + pid + "/comm"); strings.TrimSpace(string(comm)) == "systemd" {
-				m.leader, _ = strconv.Atoi(pid)
-			}
-		}
+		m.leader = child(child(m.script.Process.Pid, "systemd-nspawn"), "systemd")
 		out, _ := m.try("systemctl", "is-system-running")
 		state := strings.TrimSpace(out)
 		return state == "running" || state == "degraded"
 	})
+}
+
+// child is the child of a process with that name; 0: it has none.
+func child(of int, name string) int {
+	children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", of))
+	for _, pid := range strings.Fields(string(children)) {
+		if comm, _ := os.ReadFile("/proc/" + pid + "/comm"); strings.TrimSpace(string(comm)) == name {
+			n, _ := strconv.Atoi(pid)
+			return n
+		}
+	}
+	return 0
 }
 
 // halt is SIGRTMIN+3, by which systemd(1) halts.
@@ -97,8 +107,10 @@ func (m *machine) off() {
 	select {
 	case <-m.ended:
 	case <-time.After(20 * time.Second):
-		syscall.Kill(m.leader, syscall.SIGKILL)
-		m.nspawn.Process.Kill()
+		if m.leader != 0 {
+			syscall.Kill(m.leader, syscall.SIGKILL)
+		}
+		m.script.Process.Kill()
 		<-m.ended
 	}
 }
