@@ -66,6 +66,7 @@ packages: ## Debian's packages that the tests need, if they are missing
 	for tool in sqlite3 zstd bzip2 curl openssl dash python3; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
 	command -v redis-cli >/dev/null || missing="$$missing redis-tools"; \
 	command -v xz >/dev/null || missing="$$missing xz-utils"; \
+	command -v systemd-nspawn >/dev/null || missing="$$missing systemd-container"; \
 	command -v chromium >/dev/null || missing="$$missing chromium"; \
 	command -v npm >/dev/null || missing="$$missing npm"; \
 	if test -n "$$missing"; then \

@@ -140,6 +140,8 @@ type Agent struct {
 	changed   bell          // rings when there is something new to show
 	urgent    bell          // rings when somebody should be told at once
 	underway  *underway
+	pulse     *pulse
+	finding   atomic.Pointer[loop] // that takes found dumps
 	unsents   unsents
 	runs      runs
 	knowledge knowledge
@@ -166,8 +168,8 @@ func New(o Options) (*Agent, error) {
 		lock.release()
 		return nil, err
 	}
-	a := &Agent{Options: o, journal: j, lock: lock, shipments: shipments{by: map[string]*shipment{}}, held: newHeld(), newest: newNewest(), began: o.Now().UTC(), scanned: make(chan struct{})}
-	a.exams = newExams(o.Health, a.reopen)
+	a := &Agent{Options: o, journal: j, lock: lock, shipments: shipments{by: map[string]*shipment{}}, held: newHeld(), newest: newNewest(), began: o.Now().UTC(), scanned: make(chan struct{}), pulse: newPulse(o.Now)}
+	a.exams = newExams(o.Health, a.reopen, a.pulse)
 	a.underway = newUnderway(o.Observer, o.Now, &a.changed)
 	if rebuilt {
 		a.event(status.Alarm{Key: "journal/rebuilt", Kind: status.KindJournal, Level: status.Warning, Text: "the journal could not be used: it was set aside, and is rebuilt from what the targets hold",
@@ -317,7 +319,7 @@ func (a *Agent) Run(ctx context.Context) error {
 func (a *Agent) run(ctx context.Context) error {
 	group, running := errgroup.WithContext(ctx)
 	found := make(chan watch.File, atOnce)
-	group.Go(func() error { return a.watcher.Run(running, sendTo(found)) })
+	group.Go(func() error { return a.watch(running, found) })
 	group.Go(func() error { return a.discover(running, found) })
 	group.Go(func() error { return a.exams.run(running, a.judged) })
 	group.Go(func() error { return a.relieve(running) })
@@ -453,6 +455,19 @@ func (a *Agent) tidyUp(ctx context.Context, s *Summary) error {
 		s.Targets[i].Damaged = w.damagedSeen()
 	}
 	return nil
+}
+
+// watch runs the watcher. What it has found it may have to hold for as long as those that came before are looked at.
+func (a *Agent) watch(ctx context.Context, found chan<- watch.File) error {
+	l := a.pulse.begin("the watcher")
+	defer l.ends()
+	send := sendTo(found)
+	a.watcher.Turns(l.rests)
+	return a.watcher.Run(ctx, func(ctx context.Context, f watch.File) error {
+		l.asks()
+		defer l.turns()
+		return send(ctx, f)
+	})
 }
 
 func sendTo(found chan<- watch.File) func(context.Context, watch.File) error {

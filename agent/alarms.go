@@ -32,12 +32,16 @@ type alarms struct {
 
 // watchAlarms tells what is wrong by all ways out, until ctx ends. What keeps it from looking keeps no dump from being shipped.
 func (a *Agent) watchAlarms(ctx context.Context) error {
+	l := a.pulse.begin("what tells of alarms")
+	defer l.ends()
 	var rest rest
 	for {
+		l.turns()
 		urgent := a.urgent.wait()
 		if err := a.tellAlarms(ctx); err != nil && ctx.Err() == nil {
 			a.Log.Error("cannot look whether something is wrong", "err", err)
 		}
+		l.rests(looks)
 		if err := sleep(ctx, looks, urgent); err != nil {
 			return err
 		}

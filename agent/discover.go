@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"syscall"
+	"time"
 
 	"offsite/agent/dump"
 	"offsite/agent/journal"
@@ -23,8 +24,14 @@ const atOnce = 2048
 // that come at once share a transaction. It returns when found is closed or ctx ends.
 func (a *Agent) discover(ctx context.Context, found <-chan watch.File) error {
 	a.runs.gather()
+	l := a.pulse.begin("what takes found dumps")
+	defer l.ends()
+	a.finding.Store(l)
+	tick := time.NewTicker(idle)
+	defer tick.Stop()
 	for {
 		var files []watch.File
+		l.rests(idle)
 		select {
 		case f, more := <-found:
 			if !more {
@@ -32,6 +39,8 @@ func (a *Agent) discover(ctx context.Context, found <-chan watch.File) error {
 				return nil
 			}
 			files = append(files, f)
+		case <-tick.C:
+			continue
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -67,6 +76,7 @@ func (a *Agent) add(ctx context.Context, files []watch.File) error {
 	met := map[watch.FileID]bool{}
 	var dumps []*journal.Dump
 	for i, f := range files {
+		a.finding.Load().turns()
 		if f.Path == "" {
 			if err := a.enter(dumps); err != nil {
 				return err
@@ -277,6 +287,7 @@ func (a *Agent) fingerprintFile(ctx context.Context, path string) (sum [32]byte,
 func (a *Agent) fingerprint(ctx context.Context, r io.Reader) (sum [32]byte, err error) {
 	h := sha256.New()
 	for ctx.Err() == nil {
+		a.finding.Load().turns()
 		_, err := io.CopyN(h, r, 4<<20)
 		if err == io.EOF {
 			return a.Signer.MAC("dump", h.Sum(nil)), nil

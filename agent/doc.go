@@ -19,7 +19,8 @@
 //  9. lose: what changed or went away before every target had it is said aloud, and found anew.
 //  10. What people are to know: facts.go reads the journal, tally.go and underway.go count, report.go makes an agent/status of them, and
 //     detail.go the year of a series. troubles.go says what is wrong, silence (agent/rhythm) among it; alarms.go tells, by what the book
-//     (agent/alarm) remembers; pings.go tells watchers elsewhere. lifetime.go is the beginning and the end. rest.go: what work has left is given back.
+//     (agent/alarm) remembers; pings.go tells watchers elsewhere. lifetime.go is the beginning and the end. rest.go: what work has left is given back;
+//     pulse.go: proof that all of this turns.
 //
 // A crash after any step repeats that step and harms nothing. Every goroutine is started in run, round, drain, work, watchPings, send,
 // worker.run, exams and judge, and has ended when Run or Once returns.

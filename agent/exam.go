@@ -30,7 +30,8 @@ type Health struct {
 // the manifest anyway: then it leaves the processors to the upload, and goes on when that has read everything.
 type exams struct {
 	Health
-	open func(id string) (*os.File, error)
+	open  func(id string) (*os.File, error)
+	pulse *pulse
 
 	mu      sync.Mutex
 	by      map[string]*exam // all that have begun or wait
@@ -57,9 +58,9 @@ type exam struct {
 const maxWaitingFiles = 256
 
 // newExams has open find the file of a dump again; the caller of open closes it.
-func newExams(h Health, open func(id string) (*os.File, error)) *exams {
+func newExams(h Health, open func(id string) (*os.File, error), p *pulse) *exams {
 	h.Workers = max(1, h.Workers)
-	return &exams{Health: h, open: open, by: map[string]*exam{}, changed: make(chan struct{})}
+	return &exams{Health: h, open: open, pulse: p, by: map[string]*exam{}, changed: make(chan struct{})}
 }
 
 // begin queues a dump that has no verdict yet; its exam goes as far as it is allowed to. file is the dump when it is open
@@ -108,10 +109,12 @@ func (e *exams) run(ctx context.Context, judge func(id string, r dump.Report, fa
 	judging := make(chan struct{}, verdictsAtOnce)
 	for range e.Workers {
 		group.Go(func() error {
-			examiner := newExaminer(ctx, e)
+			l := e.pulse.begin("an examiner")
+			defer l.ends()
+			examiner := newExaminer(ctx, e, l)
 			defer examiner.close()
 			for {
-				x, err := e.take(ctx)
+				x, err := e.take(ctx, l)
 				if err != nil {
 					return err
 				}
@@ -141,8 +144,9 @@ func (e *exams) run(ctx context.Context, judge func(id string, r dump.Report, fa
 }
 
 // take waits for the next exam.
-func (e *exams) take(ctx context.Context) (*exam, error) {
+func (e *exams) take(ctx context.Context, l *loop) (*exam, error) {
 	for {
+		l.turns()
 		e.mu.Lock()
 		if len(e.waiting) > 0 {
 			x := e.waiting[0]
@@ -152,7 +156,8 @@ func (e *exams) take(ctx context.Context) (*exam, error) {
 		}
 		changed := e.changed
 		e.mu.Unlock()
-		if err := sleep(ctx, 0, changed); err != nil {
+		l.rests(idle)
+		if err := sleep(ctx, idle, changed); err != nil {
 			return nil, err
 		}
 	}
@@ -213,7 +218,7 @@ type verdict struct {
 }
 
 // newExaminer starts the thread. It ends with close.
-func newExaminer(ctx context.Context, all *exams) *examiner {
+func newExaminer(ctx context.Context, all *exams, l *loop) *examiner {
 	e := &examiner{make(chan *exam), make(chan verdict)}
 	go func() {
 		defer close(e.verdicts)
@@ -222,7 +227,7 @@ func newExaminer(ctx context.Context, all *exams) *examiner {
 		for x := range e.dumps {
 			var v verdict
 			if v.failure = all.find(x); v.failure == nil {
-				v.report, v.failure = dump.Examine(&following{stop: ctx.Done(), exam: x}, x.size, dump.Limits{FullBelow: all.FullBelow})
+				v.report, v.failure = dump.Examine(&following{stop: ctx.Done(), exam: x, loop: l}, x.size, dump.Limits{FullBelow: all.FullBelow})
 			}
 			e.verdicts <- v
 		}
@@ -270,6 +275,7 @@ var errChanged = errors.New("the dump changed while it was looked at")
 type following struct {
 	stop   <-chan struct{}
 	exam   *exam
+	loop   *loop
 	behind bool // too far, and until the upload has read everything
 }
 
@@ -279,6 +285,7 @@ const maxLag = 32 << 20
 func (f *following) Read(p []byte) (int, error) {
 	x := f.exam
 	for {
+		f.loop.turns()
 		if x.next == x.size {
 			return 0, io.EOF
 		}
@@ -294,6 +301,7 @@ func (f *following) Read(p []byte) (int, error) {
 			}
 			return 0, err
 		}
+		f.loop.asks() // the upload, to read further
 		select {
 		case <-changed:
 		case <-f.stop:

@@ -149,10 +149,14 @@ const (
 func (a *Agent) watchPings(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
+		l := a.pulse.begin("what pings watchers")
+		defer l.ends()
 		for {
 			more := a.runs.wait()
+			l.asks() // watchers elsewhere, each for a minute or two
 			a.sendPings(ctx)
-			if err := sleep(ctx, 0, more); err != nil {
+			l.rests(idle)
+			if err := sleep(ctx, idle, more); err != nil {
 				return err
 			}
 		}

@@ -55,8 +55,9 @@ func (q *queue) dequeue(newest bool) (id string) {
 
 // take waits for the next dump, or for the newest: so that after an outage of a week the dump of today does not wait for
 // all others. With drain it returns "" when nothing waits and nothing is in hand.
-func (q *queue) take(ctx context.Context, now func() time.Time, newest, drain bool) (string, error) {
+func (q *queue) take(ctx context.Context, now func() time.Time, newest, drain bool, l *loop) (string, error) {
 	for {
+		l.turns()
 		q.mu.Lock()
 		changed, pause := q.changed, q.rested(now())
 		if len(q.waiting) > 0 && pause <= 0 {
@@ -70,6 +71,10 @@ func (q *queue) take(ctx context.Context, now func() time.Time, newest, drain bo
 		if over {
 			return "", nil
 		}
+		if pause <= 0 || pause > idle {
+			pause = idle
+		}
+		l.rests(pause)
 		if err := sleep(ctx, pause, changed); err != nil {
 			return "", err
 		}

@@ -10,7 +10,7 @@ import (
 func drain(t *testing.T, q *queue, newest func(n int) bool) (order []string) {
 	t.Helper()
 	for n := 0; ; n++ {
-		id, err := q.take(t.Context(), time.Now, newest(n), true)
+		id, err := q.take(t.Context(), time.Now, newest(n), true, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -39,7 +39,7 @@ func TestWhatComesBackIsFirstAgain(t *testing.T) {
 	q := newQueue()
 	q.push("a")
 	q.push("b")
-	id, err := q.take(t.Context(), time.Now, false, true)
+	id, err := q.take(t.Context(), time.Now, false, true, nil)
 	if err != nil || id != "a" {
 		t.Fatal(id, err)
 	}
@@ -50,7 +50,7 @@ func TestWhatComesBackIsFirstAgain(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := q.take(ctx, time.Now, false, false); err == nil {
+	if _, err := q.take(ctx, time.Now, false, false, nil); err == nil {
 		t.Error("an empty queue gave something")
 	}
 }

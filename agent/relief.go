@@ -24,12 +24,16 @@ var errNoRoom = errors.New("it was deleted, and the disk has too little space le
 
 // relieve looks after the space until ctx ends.
 func (a *Agent) relieve(ctx context.Context) error {
+	l := a.pulse.begin("what looks after the space on the disk")
+	defer l.ends()
 	tick := time.NewTicker(reliefEvery)
 	defer tick.Stop()
 	for {
+		l.turns()
 		if err := a.giveUp(ctx); err != nil {
 			return err
 		}
+		l.rests(reliefEvery)
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

@@ -133,6 +133,7 @@ func mayNotLook(err error) bool { return errors.Is(err, fs.ErrPermission) }
 
 // record writes down that the target has the dump, with this manifest.
 func (w *worker) record(d *journal.Dump, m *vault.Manifest) error {
+	defer w.agent.pulse.begin("the journal").ends()
 	pending := m.Health.State == dump.Pending
 	verdicts := map[string]journal.Verdict{}
 	if !pending { // else retention waits for the verdict

@@ -233,6 +233,7 @@ func (s *shipment) seal(ctx context.Context, i int, p []byte) ([32]byte, error) 
 // record makes a block's digest durable, and the sealing's state with the first: DESIGN 5, "one file key, one
 // plaintext".
 func (s *shipment) record(i int, d crypto.Digest) error {
+	defer s.agent.pulse.begin("the journal").ends()
 	b, err := d.MarshalBinary()
 	if err != nil {
 		return err

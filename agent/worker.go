@@ -95,24 +95,28 @@ var errGivenUp = errors.New("given up")
 
 // serve ships one dump after the other: the first found first, or the newest.
 func (w *worker) serve(ctx context.Context, tries int, newest bool) error {
+	l := w.agent.pulse.begin("a worker of target " + w.target.Name)
+	defer l.ends()
 	for {
-		id, err := w.queue.take(ctx, w.agent.Now, newest, tries > 0)
+		id, err := w.queue.take(ctx, w.agent.Now, newest, tries > 0, l)
 		if err != nil || id == "" {
 			return err
 		}
-		if err := w.attempt(ctx, id, tries); err != nil {
+		if err := w.attempt(ctx, id, tries, l); err != nil {
 			return err
 		}
 	}
 }
 
 // attempt ships one dump and decides what its failure means. Only an error that ends the worker is returned.
-func (w *worker) attempt(ctx context.Context, id string, tries int) error {
+func (w *worker) attempt(ctx context.Context, id string, tries int, l *loop) error {
 	d, err := w.agent.journal.ByID(id)
 	if err != nil || d == nil {
 		return fmt.Errorf("the journal has lost dump %s: %w", id, err)
 	}
+	l.asks()
 	err = w.ship(ctx, d)
+	l.turns()
 	switch {
 	case err == nil:
 		w.succeeded()

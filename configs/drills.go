@@ -1,7 +1,6 @@
 package configs
 
 import (
-	"os"
 	"path"
 	"path/filepath"
 	"time"
@@ -115,7 +114,7 @@ func (v *validator) credential(file *string) {
 	if *file == "" || filepath.IsAbs(*file) || v.checks.Root != "" {
 		return
 	}
-	if directory := os.Getenv("CREDENTIALS_DIRECTORY"); directory != "" {
+	if directory := credentialsDirectory(); directory != "" {
 		*file = filepath.Join(directory, *file)
 	}
 }

@@ -64,7 +64,7 @@ func (t Target) Files() (paths []string) {
 // "CREDENTIALS"); missing is called for each when there is no such directory. With a root, all files are below it.
 func resolveFiles(k kind, root string, missing func(key, path string)) {
 	for key, v := range fileKeys(k) {
-		switch credentials := os.Getenv("CREDENTIALS_DIRECTORY"); {
+		switch credentials := credentialsDirectory(); {
 		case root != "":
 			v.SetString(filepath.Join(root, filepath.Join("/", v.String()))) // no .. leads out
 		case filepath.IsAbs(v.String()):
@@ -74,6 +74,21 @@ func resolveFiles(k kind, root string, missing func(key, path string)) {
 			v.SetString(filepath.Join(credentials, v.String()))
 		}
 	}
+}
+
+// CredentialStore is where the secrets lie that the units of the service get as credentials.
+const CredentialStore = "/etc/offsite/credentials"
+
+// credentialsDirectory is systemd's for a unit; for a person who tries something it is the one that the units have their credentials from;
+// empty: there is none.
+func credentialsDirectory() string {
+	if directory := os.Getenv("CREDENTIALS_DIRECTORY"); directory != "" {
+		return directory
+	}
+	if info, err := os.Stat(CredentialStore); err == nil && info.IsDir() {
+		return CredentialStore
+	}
+	return ""
 }
 
 // SecretFiles are those of Files that hold secrets.

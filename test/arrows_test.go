@@ -56,7 +56,7 @@ var arrows = []struct {
 	{"offsite/cmd/offsite/metrics", []string{"offsite/agent/status"}},
 	{"offsite/cmd/offsite/notify", []string{"offsite/agent/alarm", "offsite/agent/status"}},
 	{"offsite/cmd/offsite/page", []string{"offsite/agent/status"}},
-	{"offsite/cmd/offsite", []string{"offsite/cmd/offsite/doctor", "offsite/cmd/offsite/metrics", "offsite/cmd/offsite/notify", "offsite/cmd/offsite/page", "offsite/agent", "offsite/agent/alarm", "offsite/agent/fleet", "offsite/agent/status", "offsite/agent/watch", "offsite/agent/drill", "offsite/agent/dump", "offsite/agent/journal", "offsite/agent/limit", "offsite/agent/vault", "offsite/agent/retention", "offsite/configs", "offsite/crypto",
+	{"offsite/cmd/offsite", []string{"offsite/cmd/offsite/doctor", "offsite/cmd/offsite/metrics", "offsite/cmd/offsite/notify", "offsite/cmd/offsite/page", "offsite/agent", "offsite/agent/alarm", "offsite/agent/fleet", "offsite/agent/status", "offsite/agent/watch", "offsite/agent/drill", "offsite/agent/dump", "offsite/agent/journal", "offsite/agent/limit", "offsite/agent/vault", "offsite/agent/retention", "offsite/configs", "offsite/crypto", "offsite/systemd",
 		"offsite/providers", "offsite/providers/dir", "offsite/providers/s3", "offsite/providers/minio", "offsite/providers/sftp"}},
 	{"offsite/", nil},
 }

@@ -17,6 +17,10 @@ const (
 	rescanRemote = 10 * time.Second
 )
 
+// Turns makes Run tell each time that it does something (0), and how long it will then do nothing, unless something happens. It is called
+// before Run.
+func (w *Watcher) Turns(tell func(rest time.Duration)) { w.turns = tell }
+
 // Run gives out finished files until ctx ends, and returns its error, or out's. It starts no goroutine that outlives
 // it.
 func (w *Watcher) Run(ctx context.Context, out Out) error {
@@ -25,7 +29,8 @@ func (w *Watcher) Run(ctx context.Context, out Out) error {
 		return err
 	}
 	defer n.close()
-	rescan := time.NewTicker(w.interval())
+	interval := w.interval()
+	rescan := time.NewTicker(interval)
 	defer rescan.Stop()
 	w.rescan(n)
 	first := w.ready
@@ -44,6 +49,7 @@ func (w *Watcher) Run(ctx context.Context, out Out) error {
 		} else {
 			timer.Stop()
 		}
+		w.turns(interval)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

@@ -212,6 +212,7 @@ func (w *Watcher) remember(p string, s sight) {
 // settle looks at every candidate that is due and gives out those that are finished.
 func (w *Watcher) settle(ctx context.Context, out Out) error {
 	for {
+		w.turns(0)
 		now := time.Now()
 		k := w.pending.next(now)
 		if k == nil {

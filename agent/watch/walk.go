@@ -28,6 +28,7 @@ func (w *Watcher) scanDir(dir int, root string, entered func(string)) error {
 
 // enter notes what is in a directory, so many below root. That another one than root cannot be read is told, and no error.
 func (w *Watcher) enter(dir int, root, path string, depth int, entered func(string)) error {
+	w.turns(0)
 	d := &w.dirs[dir]
 	if path != d.Path && !d.wanted(d.rel(path), true) {
 		return nil

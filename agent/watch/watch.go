@@ -82,6 +82,7 @@ type Watcher struct {
 	log  *slog.Logger
 
 	ready chan struct{} // closed after the first scan of Run
+	turns func(rest time.Duration)
 
 	mu      sync.Mutex
 	again   map[string]bool // paths to give out once more
@@ -120,8 +121,9 @@ func New(dirs []Dir, opts Options) *Watcher {
 		opts.Trouble = func(string, string) {}
 	}
 	w := &Watcher{
-		opts: opts, log: opts.Log, ready: make(chan struct{}), again: map[string]bool{}, wake: make(chan struct{}, 1),
-		inodes: map[inode]given{}, pending: newCandidates(), seen: map[string]*version{}, told: map[string]bool{}, linkable: hardLinksAreFree(), troubles: map[string]string{}, troubled: map[string]time.Time{}, dirents: make([]byte, 32<<10),
+		opts: opts, log: opts.Log, ready: make(chan struct{}), turns: func(time.Duration) {}, again: map[string]bool{}, wake: make(chan struct{}, 1),
+		inodes: map[inode]given{}, pending: newCandidates(), seen: map[string]*version{}, told: map[string]bool{}, linkable: hardLinksAreFree(),
+		troubles: map[string]string{}, troubled: map[string]time.Time{}, dirents: make([]byte, 32<<10),
 	}
 	for _, d := range dirs {
 		if d.Settle == 0 {

@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"log/slog"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -10,10 +12,20 @@ import (
 )
 
 func agentCommand(config *string, std streams) *cobra.Command {
-	var once bool
+	var once, check bool
 	cmd := &cobra.Command{
 		Use: "agent", Short: "Watch and ship until stopped; --once ships what is due, then exits", Args: usage(cobra.NoArgs),
+		Long: `Watches and ships until it is stopped. SIGHUP makes it read the configuration again: if that is wrong it says so, and goes on with
+the one of before. (In a terminal SIGHUP ends it, as it ends every command.)`,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			s := &service{config: *config, std: std, log: slog.New(slog.NewTextHandler(std.err, nil)), sandboxed: os.Getenv(sandboxVariable) != ""}
+			if check {
+				return s.check()
+			}
+			if !once {
+				s.given = takeGiven()
+				return runService(cmd.Context(), s)
+			}
 			c, err := loadConfig(*config)
 			if err != nil {
 				return err
@@ -28,16 +40,14 @@ func agentCommand(config *string, std streams) *cobra.Command {
 				return err
 			}
 			defer func() { err = errors.Join(err, a.Close()) }()
-			if !once {
-				o.Log.Info("watching", "version", version, "directories", len(o.Sources), "targets", len(o.Targets))
-				return serving(cmd.Context(), c, *config, a, o.Log)
-			}
-			s, err := shipOnce(cmd.Context(), c, a, o.Log)
-			summarise(s, std)
-			return errors.Join(err, outcome(s))
+			summary, err := shipOnce(cmd.Context(), c, a, o.Log)
+			summarise(summary, std)
+			return errors.Join(err, outcome(summary))
 		},
 	}
 	cmd.Flags().BoolVar(&once, "once", false, "ship what is due, then exit")
+	cmd.Flags().BoolVar(&check, "check", false, "only look whether the configuration is right")
+	cmd.MarkFlagsMutuallyExclusive("once", "check")
 	return cmd
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -22,12 +23,12 @@ var errUntold error = partly("not every way out of alarms works")
 
 func alarmCommand(config *string, std streams) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "alarm", Short: "Try the ways out of alarms", Args: usage(cobra.NoArgs),
+		Use: "alarm", Short: "Try the ways out of alarms, or tell that a unit has failed", Args: usage(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
 			return usageError{errors.New("write `offsite alarm test`, to send a test by every way out of alarms, or `offsite alarm test WAY`")}
 		},
 	}
-	cmd.AddCommand(alarmTestCommand(config, std))
+	cmd.AddCommand(alarmTestCommand(config, std), alarmFailedCommand(config, std))
 	return cmd
 }
 
@@ -37,7 +38,7 @@ func alarmTestCommand(config *string, std streams) *cobra.Command {
 		Use: "test [WAY]", Short: "Send a test by every way out of alarms, or by one", Args: usage(cobra.MaximumNArgs(1)),
 		Long: `Sends a test by every way under alarms: ways: in the configuration, or by the one that is named, whatever its level, and says
 which work. Pings are left alone: a test would tell their watcher that all is well. A file without a path means systemd's
-credentials directory; as root, outside of the service, name it: CREDENTIALS_DIRECTORY=/etc/offsite offsite alarm test.
+credentials directory; outside of the service, that is /etc/offsite/credentials or what $CREDENTIALS_DIRECTORY names.
 
 Exit 0 if every way works, 3 if some do, 1 if none does, 4 if there is no such way.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -71,6 +72,58 @@ Exit 0 if every way works, 3 if some do, 1 if none does, 4 if there is no such w
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array")
 	return cmd
+}
+
+func alarmFailedCommand(config *string, std streams) *cobra.Command {
+	return &cobra.Command{
+		Use: "failed UNIT", Short: "Tell by every way that a unit of systemd has failed", Args: usage(cobra.ExactArgs(1)),
+		Long: `Tells by every way under alarms: ways: in the configuration that a unit of systemd has failed; offsite-alarm@.service calls it, for
+OnFailure= of the agent and of drills. How it failed is taken from the environment in which systemd starts it.
+
+Exit 0 if every way works, 3 if some do, 1 if none does.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := loadToRead(*config)
+			if err != nil {
+				return err
+			}
+			wanted, err := waysNamed(c, nil)
+			if err != nil {
+				return err
+			}
+			m := failedMessage(c.Host, args[0], os.Getenv("MONITOR_SERVICE_RESULT"), os.Getenv("MONITOR_EXIT_STATUS"), time.Now())
+			tried, err := tryWays(cmd.Context(), wanted, m, func(t triedWay) error {
+				_, err := fmt.Fprintln(std.out, t)
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			return triedOutcome(tried)
+		},
+	}
+}
+
+// agentUnit is the unit of the agent.
+const agentUnit = "offsite.service"
+
+// failedMessage tells that systemd has given up a unit. result and status are systemd's (systemd.exec(5), MONITOR_SERVICE_RESULT); empty:
+// it did not say.
+func failedMessage(host, unit, result, exit string, now time.Time) alarm.Message {
+	text := printable(unit) + " has failed"
+	if result != "" {
+		text += ": " + printable(result)
+	}
+	if exit != "" {
+		text += ", status " + printable(exit)
+	}
+	remedy := "what it said: journalctl -u " + printable(unit)
+	if unit == agentUnit {
+		text += "; NO DUMP IS SHIPPED until it runs again"
+		remedy += "; then: systemctl restart " + unit
+	}
+	return alarm.Message{Host: host, At: now, Notices: []alarm.Notice{{State: alarm.Begun, Alarm: status.Alarm{
+		Key: "unit/" + unit, Kind: status.KindStopped, Level: status.Problem, Since: now, Text: text, Remedy: remedy,
+	}}}}
 }
 
 // waysNamed is the way of that name, or all.

@@ -343,7 +343,7 @@ var sabotages = []sabotage{
 	{"no time service", func(p *patient) { p.machine.Synced = func() (bool, bool) { return false, true } },
 		"host", "ntp", status.Warning, "no time service", "timedatectl set-ntp true", true},
 	{"no service", func(p *patient) { must(p.t, os.RemoveAll(p.path("root/etc"))) },
-		"service", "unit", status.Warning, "nothing starts the agent", "install offsite.service", true},
+		"service", "unit", status.Warning, "nothing starts the agent", "`offsite install` makes and starts one", true},
 	{"no agent runs", func(p *patient) { p.lock.Close() },
 		"service", "running", status.Warning, "no agent runs", "systemctl start offsite", true},
 	{"the sandbox hides the dumps", func(p *patient) { p.unit("PrivateTmp=yes\nInaccessiblePaths=-" + p.dumps) },

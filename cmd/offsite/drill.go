@@ -94,6 +94,10 @@ func (d *drilling) named(names []string) (wanted []configs.Drill, err error) {
 			return nil, usageError{fmt.Errorf("drill %q: there is none of that name under drills: in the configuration", name)}
 		}
 	}
+	if len(d.config.Drills) == 0 && d.due {
+		fmt.Fprintln(d.std.err, "no drill is due: the configuration has none") // a timer asks that every day
+		return nil, nil
+	}
 	if len(d.config.Drills) == 0 {
 		return nil, usageError{errors.New("the configuration has no drills:; example.yaml shows how to write one")}
 	}

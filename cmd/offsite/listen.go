@@ -15,7 +15,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/coreos/go-systemd/v22/activation"
 	"golang.org/x/net/netutil"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
@@ -33,13 +32,9 @@ const (
 	goodbye = 5 * time.Second
 )
 
-// listening serves the page at all addresses until ctx ends; sockets that systemd has opened are taken as they are. An address that cannot
-// be opened is said and tried again: the page must not keep dumps from being shipped. It returns when all connections are closed.
-func listening(ctx context.Context, addresses []configs.Listen, behind func(page.Access) (http.Handler, error), log *slog.Logger) error {
-	sockets, err := activated()
-	if err != nil {
-		log.Error("the sockets that systemd gave cannot be used", "err", err)
-	}
+// listening serves the page at all addresses until ctx ends, and at sockets that systemd has opened, which are taken as they are. An address that
+// cannot be opened is said and tried again: the page must not keep dumps from being shipped. It returns when all connections are closed.
+func listening(ctx context.Context, addresses []configs.Listen, sockets []net.Listener, behind func(page.Access) (http.Handler, error), log *slog.Logger) error {
 	addresses, sockets = pair(addresses, sockets)
 	var all errgroup.Group
 	for i, l := range addresses {
@@ -65,17 +60,6 @@ func listening(ctx context.Context, addresses []configs.Listen, behind func(page
 func access(l configs.Listen) page.Access {
 	_, unix := l.Unix()
 	return page.Access{TokenHash: l.TokenHash, Unix: unix, Loopback: l.Loopback(), Names: l.Names, TLS: l.TLS()}
-}
-
-// activated are the sockets that systemd has opened for this process (sd_listen_fds(3)).
-func activated() (all []net.Listener, err error) {
-	found, err := activation.Listeners()
-	for _, l := range found {
-		if l != nil { // no stream socket
-			all = append(all, l)
-		}
-	}
-	return all, err
 }
 
 // pair gives each address the socket that systemd has opened for it, or nil. A socket that no address names is one more; who may look

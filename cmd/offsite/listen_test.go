@@ -75,7 +75,7 @@ func listen(t *testing.T, addresses ...configs.Listen) (log *lines, stop func() 
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- listening(ctx, addresses, behind, slog.New(slog.NewTextHandler(log, nil))) }()
+	go func() { ended <- listening(ctx, addresses, nil, behind, slog.New(slog.NewTextHandler(log, nil))) }()
 	stop = sync.OnceValue(func() error { cancel(); return <-ended })
 	t.Cleanup(func() {
 		if err := stop(); err != nil {
@@ -265,7 +265,11 @@ func serveGiven() {
 		}), nil
 	}
 	addresses := []configs.Listen{{Address: os.Args[1], Names: []string{"from-the-configuration"}}}
-	if err := listening(ctx, addresses, behind, slog.New(slog.NewTextHandler(os.Stderr, nil))); err != nil {
+	sockets, err := listeners(takeGiven().page)
+	if err != nil {
+		panic(err)
+	}
+	if err := listening(ctx, addresses, sockets, behind, slog.New(slog.NewTextHandler(os.Stderr, nil))); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

@@ -24,6 +24,7 @@ func main() {
 	// A reader that goes away, as head does, is an error like another: what a command began is removed all the same.
 	// (Not signal.Ignore, which programs that are started inherit.)
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	// SIGHUP, too, ends a command; the service takes it for itself, see hangups.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	code := run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr})
 	stop()
@@ -57,7 +58,7 @@ Exit status: 0 done, 1 failed, 2 usage or configuration, 3 partly (some target f
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(initCommand(&config, std), agentCommand(&config, std), pushCommand(&config, std), listCommand(&config, std), fleetCommand(&config, std),
 		restoreCommand(&config, std), pruneCommand(&config, std), verifyCommand(&config, std), acceptCommand(&config, std),
-		repairCommand(&config, std), drillCommand(&config, std), statusCommand(&config, std), alarmCommand(&config, std), doctorCommand(&config, std), lookCommand(std), pageCommand(std), keygenCommand(std), versionCommand(std))
+		repairCommand(&config, std), drillCommand(&config, std), statusCommand(&config, std), installCommand(&config, std), alarmCommand(&config, std), doctorCommand(&config, std), lookCommand(std), pageCommand(std), keygenCommand(std), versionCommand(std))
 	root.SetArgs(args)
 	root.SetIn(std.in)
 	root.SetOut(std.out)

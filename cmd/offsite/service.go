@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sync/errgroup"
 
 	"offsite/agent"
@@ -18,14 +17,26 @@ import (
 
 // serving runs the agent, and beside it answers questions, serves the page, and tells systemd how it is. None of these keeps the agent
 // from shipping.
-func serving(ctx context.Context, c *configs.Config, config string, a *agent.Agent, log *slog.Logger) error {
+func (s *service) serving(ctx context.Context, a *agent.Agent, c *configs.Config) error {
 	beside, stop := context.WithCancel(ctx)
 	defer stop()
 	var group errgroup.Group
-	group.Go(func() error { return answering(beside, c, a, log) })
-	group.Go(func() error { return showing(beside, c, config, a, log) })
+	group.Go(func() error { return answering(beside, c, a, s.given.status, s.log) })
+	group.Go(func() error { return s.showing(beside, c, a) })
 	group.Go(func() error { return notifying(beside, a) })
-	err := a.Run(ctx)
+	group.Go(func() error { return watchdogOf(a, s.log).run(beside) })
+	running, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	group.Go(func() error {
+		if err := s.seeing(beside, a); err != nil {
+			fail(err)
+		}
+		return nil
+	})
+	err := a.Run(running)
+	if cause := context.Cause(running); err == nil && ctx.Err() == nil && cause != nil {
+		err = cause
+	}
 	stop()
 	return errors.Join(err, group.Wait())
 }
@@ -35,7 +46,7 @@ func shipOnce(ctx context.Context, c *configs.Config, a *agent.Agent, log *slog.
 	beside, stop := context.WithCancel(ctx)
 	defer stop()
 	var group errgroup.Group
-	group.Go(func() error { return answering(beside, c, a, log) })
+	group.Go(func() error { return answering(beside, c, a, nil, log) })
 	s, err := a.Once(ctx)
 	stop()
 	return s, errors.Join(err, group.Wait())
@@ -57,12 +68,13 @@ func (s shown) Next(context.Context) (map[string][]status.Removal, error) { retu
 func (s shown) Changed() <-chan struct{} { return s.agent.Changed() }
 
 // showing serves the page and the metrics where the configuration, or systemd, says, until ctx ends.
-func showing(ctx context.Context, c *configs.Config, config string, a *agent.Agent, log *slog.Logger) error {
+func (s *service) showing(ctx context.Context, c *configs.Config, a *agent.Agent) error {
+	config := s.config
 	if config == configs.DefaultPath {
 		config = "" // the commands that the page shows find it
 	}
-	s := shown{a}
-	o := page.Options{Source: s, Zone: a.Zone, Now: time.Now, Config: config, Metrics: metrics.New(s.Status, version, log), Log: log}
+	source := shown{a}
+	o := page.Options{Source: source, Zone: a.Zone, Now: time.Now, Config: config, Metrics: metrics.New(source.Status, version, s.log), Log: s.log}
 	if c.Fleet != nil {
 		o.Fleet, o.FleetEvery = fleetReader(c), c.Fleet.Every
 	}
@@ -70,9 +82,13 @@ func showing(ctx context.Context, c *configs.Config, config string, a *agent.Age
 	if err != nil {
 		return err
 	}
+	sockets, err := listeners(s.given.page)
+	if err != nil {
+		s.log.Error("the sockets that systemd gave for the page cannot be used", "err", err)
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return p.Run(ctx) })
-	group.Go(func() error { return listening(ctx, c.Listen, p.Behind, log) })
+	group.Go(func() error { return listening(ctx, c.Listen, sockets, p.Behind, s.log) })
 	return group.Wait()
 }
 
@@ -90,49 +106,5 @@ func fleetReader(c *configs.Config) func(context.Context) (*status.Fleet, error)
 		}
 		defer func() { err = errors.Join(err, closeTargets(targets)) }()
 		return readFleet(ctx, &opened{targets: targets, keys: keys}, "")
-	}
-}
-
-// notifying tells systemd that the agent is ready, and keeps its status line, which `systemctl status` shows. Without systemd nobody hears it.
-func notifying(ctx context.Context, a *agent.Agent) error {
-	told := ""
-	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
-		return err
-	}
-	for {
-		changed := a.Changed()
-		h, err := a.Status()
-		if err != nil {
-			return err
-		}
-		if line := answerOf(h); line != told {
-			told = line
-			if _, err := daemon.SdNotify(false, "STATUS="+line); err != nil {
-				return err
-			}
-		}
-		select {
-		case <-changed:
-		case <-time.After(time.Minute):
-		case <-ctx.Done():
-			_, err := daemon.SdNotify(false, daemon.SdNotifyStopping)
-			return err
-		}
-		if !pause(ctx, time.Second) { // uploads change something all the time
-			_, err := daemon.SdNotify(false, daemon.SdNotifyStopping)
-			return err
-		}
-	}
-}
-
-// pause is false if ctx ended before it was over.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }

@@ -14,8 +14,11 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"offsite/agent"
 	"offsite/configs"
@@ -61,13 +64,27 @@ func listenSocket(ctx context.Context, path string) (net.Listener, error) {
 	return listener, nil
 }
 
-// answering answers questions on the socket until ctx ends. Without a socket the agent runs all the same.
-func answering(ctx context.Context, c *configs.Config, a *agent.Agent, log *slog.Logger) error {
-	listener, err := listenSocket(ctx, socketPath(c))
-	if err != nil {
-		log.Warn("no questions can be asked of this agent", "err", err)
-		return nil
+// answering answers questions until ctx ends: at the socket that systemd has opened for that, or else at one of its own. Without a socket the
+// agent runs all the same.
+func answering(ctx context.Context, c *configs.Config, a *agent.Agent, given []*os.File, log *slog.Logger) error {
+	all, err := listeners(given)
+	if path := socketPath(c); !slices.ContainsFunc(all, func(l net.Listener) bool { return l.Addr().String() == path }) {
+		own, openErr := listenSocket(ctx, path)
+		if err = errors.Join(err, openErr); own != nil {
+			all = append(all, own)
+		}
 	}
+	if err != nil {
+		log.Warn("not every socket for questions to this agent can be used", "err", err)
+	}
+	var group errgroup.Group
+	for _, l := range all {
+		group.Go(func() error { return answerAt(ctx, l, a, log) })
+	}
+	return group.Wait()
+}
+
+func answerAt(ctx context.Context, listener net.Listener, a *agent.Agent, log *slog.Logger) error {
 	server := &http.Server{Handler: questions(a), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
 	defer context.AfterFunc(ctx, func() { server.Close() })()
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {

@@ -35,7 +35,7 @@ func (u unit) get(name string) string { return u.properties[name] }
 func (u unit) paths(names ...string) (paths []string) {
 	for _, name := range names {
 		for _, p := range strings.Fields(u.get(name)) {
-			p, _, _ = strings.Cut(strings.TrimLeft(p, "-+"), ":")
+			p, _, _ = strings.Cut(strings.TrimLeft(strings.Trim(p, `"`), "-+"), ":")
 			paths = append(paths, filepath.Clean(p))
 		}
 	}
@@ -129,7 +129,7 @@ func (p *Patient) service(u unit) Group {
 			g.ok("enabled", "the service is %s", state)
 		}
 	} else {
-		g.warning("unit", "install offsite.service, and `systemctl enable --now offsite`; or let a timer or cron run `offsite agent --once`", "no service is installed: nothing starts the agent")
+		g.warning("unit", "`offsite install` makes and starts one; or let a timer or cron run `offsite agent --once`", "no service is installed: nothing starts the agent")
 	}
 	pid, err := agent.Running(p.Config.State, p.Journal)
 	switch {
@@ -186,6 +186,8 @@ func (p *Patient) visible(g *Group, u unit, path, what string) {
 		g.problem("sandbox", dropIn("ProtectHome=read-only, or BindReadOnlyPaths="+path), "%s %s is hidden from the service by ProtectHome=%s", what, path, home)
 	case (u.get("PrivateTmp") == "yes" || u.get("PrivateTmp") == "true") && under(path, []string{"/tmp", "/var/tmp"}):
 		g.problem("sandbox", dropIn("BindPaths="+path), "%s %s is hidden from the service by PrivateTmp", what, path)
+	case u.get("RootDirectory") != "" && u.get("RootDirectory") != "/":
+		g.problem("sandbox", "`offsite install` opens the sandbox for what the configuration names; or "+dropIn("BindReadOnlyPaths="+path), "%s %s is hidden from the service, which sees what is bound into %s", what, path, u.get("RootDirectory"))
 	case under(path, u.paths("InaccessiblePaths", "InaccessibleDirectories", "TemporaryFileSystem")):
 		g.problem("sandbox", "take it out of InaccessiblePaths and TemporaryFileSystem of "+serviceName, "%s %s is hidden from the service", what, path)
 	}

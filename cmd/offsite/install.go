@@ -1,0 +1,419 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"offsite/configs"
+	"offsite/systemd"
+)
+
+const (
+	// writtenByInstall is the first line of every file that install writes: what lacks it is somebody else's.
+	writtenByInstall = "# Written by `offsite install`; `offsite install --undo` removes it.\n"
+	// copiedProgram is a line of the agent's unit if the program was copied for it.
+	copiedProgram = "# The program was copied to " + programCopy + " for it.\n"
+	// programCopy is where a program goes that lies where the service would not see it, or where others can change it.
+	programCopy = "/usr/local/bin/offsite"
+	unitDir     = "/etc/systemd/system"
+	packageUnit = "/usr/lib/systemd/system/offsite.service"
+	dropInName  = "50-offsite-install.conf"
+	serviceUser = "offsite"
+)
+
+// enabledUnits are enabled and started, in this order: what the agent is given comes before it.
+var enabledUnits = []string{"offsite-status.socket", "offsite-page.socket", "offsite-resolv.path", "offsite-drill.timer", "offsite.service"}
+
+// installing is one run of the command.
+type installing struct {
+	config string
+	root   string // stands for /; empty: this host, which systemd runs
+	dry    bool
+	std    streams
+}
+
+func installCommand(config *string, std streams) *cobra.Command {
+	in := installing{std: std}
+	var undo bool
+	cmd := &cobra.Command{
+		Use: "install", Short: "Make the agent a service of systemd; --undo takes that back", Args: usage(cobra.NoArgs),
+		Long: `Writes the units of the service, its user and directories, and what the configuration needs in the units' sandbox, starts the service,
+and says each thing that it does. After a change of the configuration that names other directories, files or credentials it does what is
+missing. With a package of the distribution, which has the units already, only the latter is written.
+
+A secret that the configuration names without a slash (key_file: shore-key) is a credential: it lies in ` + configs.CredentialStore + `,
+sealed by systemd-creds as shore-key.cred if you like.
+
+--undo stops the service and removes all that install wrote. Backups, configuration, keys and state stay.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			in.config = *config
+			if undo {
+				return in.undo(cmd.Context())
+			}
+			return in.install(cmd.Context())
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&undo, "undo", false, "stop the service, and remove what install wrote")
+	f.BoolVar(&in.dry, "dry-run", false, "only say what would be done")
+	f.StringVar(&in.root, "root", "", "write below this directory instead of /, and start nothing")
+	return cmd
+}
+
+func (in *installing) path(p string) string { return filepath.Join("/", in.root, p) }
+
+// step says what is done, and does it.
+func (in *installing) step(do func() error, format string, args ...any) error {
+	fmt.Fprintf(in.std.err, format+"\n", args...)
+	if in.dry {
+		return nil
+	}
+	return do()
+}
+
+// run runs a program of systemd, whose failure says what it said.
+func (in *installing) run(ctx context.Context, argv ...string) error {
+	return in.step(func() error {
+		out, err := exec.CommandContext(ctx, argv[0], argv[1:]...).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("%s: %w: %s", strings.Join(argv, " "), err, bytes.TrimSpace(out))
+		}
+		return nil
+	}, "runs %s", strings.Join(argv, " "))
+}
+
+// possible says why nothing can be done here.
+func (in *installing) possible() error {
+	if in.root != "" {
+		return nil
+	}
+	if _, err := os.Stat("/run/systemd/system"); err != nil {
+		return errors.New("systemd does not run this host, so that a unit would start nothing. Let whatever starts services here run `offsite agent`, or cron `offsite agent --once`; --root DIR writes the units elsewhere")
+	}
+	if os.Geteuid() != 0 {
+		return errors.New("only root may install a service: sudo offsite install")
+	}
+	return nil
+}
+
+// install does what is missing. What it cannot do safely is found before anything is written.
+func (in *installing) install(ctx context.Context) error {
+	if err := in.possible(); err != nil {
+		return err
+	}
+	if in.config != configs.DefaultPath {
+		return usageError{fmt.Errorf("the service reads %s, and not %s: move the configuration there", configs.DefaultPath, in.config)}
+	}
+	c, err := in.load()
+	if err != nil {
+		return err
+	}
+	files, err := in.files(c)
+	if err != nil {
+		return err
+	}
+	if err := in.write(files); err != nil {
+		return err
+	}
+	if in.root != "" {
+		fmt.Fprintln(in.std.err, "nothing was started, since --root is given")
+		return nil
+	}
+	if !exists(packageUnit) {
+		if err := errors.Join(in.run(ctx, "systemd-sysusers", "/etc/sysusers.d/offsite.conf"), in.run(ctx, "systemd-tmpfiles", "--create", "/etc/tmpfiles.d/offsite.conf")); err != nil {
+			return err
+		}
+	}
+	given := in.give(c)
+	if err := in.start(ctx); err != nil {
+		return errors.Join(given, err)
+	}
+	if given != nil {
+		return fmt.Errorf("%w\n%w", errUnprepared, given)
+	}
+	if !in.dry {
+		fmt.Fprintln(in.std.err, "\nThe service runs. `offsite status` says whether everything is safe, `offsite doctor` what is still to be done.")
+	}
+	return nil
+}
+
+// load reads the configuration as the service will: a secret without a slash is a credential.
+func (in *installing) load() (*configs.Config, error) {
+	if err := os.Setenv("CREDENTIALS_DIRECTORY", configs.CredentialStore); err != nil {
+		return nil, err
+	}
+	if in.root != "" {
+		return loadToRead(in.path(in.config))
+	}
+	return loadConfig(in.config)
+}
+
+// installed is a file that install writes.
+type installed struct {
+	path string
+	text []byte
+	mode fs.FileMode
+	from string // set for the program: it is copied from there
+}
+
+// files are all that belong on the host, by the configuration of now.
+func (in *installing) files(c *configs.Config) (all []installed, err error) {
+	if !exists(in.path(packageUnit)) {
+		if all, err = in.units(); err != nil {
+			return nil, err
+		}
+	}
+	for unit, v := range map[string]view{"offsite.service": agentView(c, in.root), "offsite-drill.service": drillView(c, in.root), "offsite-alarm@.service": commonView(c, in.root)} {
+		text, err := v.dropIn(in.path("/"))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, installed{path: filepath.Join(unitDir, unit+".d", dropInName), text: []byte(text), mode: 0o644})
+	}
+	slices.SortFunc(all, func(a, b installed) int { return strings.Compare(a.path, b.path) })
+	for _, f := range all {
+		if err := in.ours(f); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// units are the files of package systemd, and the program if it has to be copied for them.
+func (in *installing) units() (all []installed, err error) {
+	program, err := os.Executable()
+	if err == nil {
+		program, err = filepath.EvalSymlinks(program)
+	}
+	if err != nil {
+		return nil, err
+	}
+	header := writtenByInstall
+	if !servable(program) {
+		all = append(all, installed{path: programCopy, mode: 0o755, from: program})
+		program, header = programCopy, header+copiedProgram
+	} else if program == programCopy && in.copied() {
+		header += copiedProgram
+	}
+	err = fs.WalkDir(systemd.Files, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := systemd.Files.ReadFile(name)
+		to := filepath.Join(unitDir, name)
+		if strings.Contains(name, "/") {
+			to = filepath.Join("/etc", name)
+		}
+		text = bytes.ReplaceAll(text, []byte("="+systemd.Program+" "), []byte("="+program+" "))
+		all = append(all, installed{path: to, text: append([]byte(header), text...), mode: 0o644})
+		return err
+	})
+	return all, err
+}
+
+// servable says whether the service would see the program where it is, and only root can change it.
+func servable(program string) bool {
+	if !below(program, []string{"/usr"}) {
+		return false
+	}
+	for p := program; p != "/"; p = filepath.Dir(p) {
+		info, err := os.Lstat(p)
+		if err != nil || info.Mode().Perm()&0o022 != 0 || info.Sys().(*syscall.Stat_t).Uid != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// ours refuses a file that is there and that install did not write.
+func (in *installing) ours(f installed) error {
+	there, err := os.ReadFile(in.path(f.path))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case f.from != "":
+		if in.copied() {
+			return nil
+		}
+		return usageError{fmt.Errorf("%s is another program, which `offsite install` did not put there: run that one, or move it away", in.path(f.path))}
+	case bytes.HasPrefix(there, []byte(writtenByInstall)):
+		return nil
+	}
+	return usageError{fmt.Errorf("%s is there, and `offsite install` did not write it: move it away first (what you want to change in a unit belongs into a drop-in of your own: systemctl edit)", in.path(f.path))}
+}
+
+// copied says whether an earlier install has copied the program.
+func (in *installing) copied() bool {
+	unit, err := os.ReadFile(in.path(filepath.Join(unitDir, agentUnit)))
+	return err == nil && bytes.HasPrefix(unit, []byte(writtenByInstall+copiedProgram))
+}
+
+// write writes the files that are not as they should be.
+func (in *installing) write(files []installed) error {
+	for _, f := range files {
+		to := in.path(f.path)
+		if there, err := os.ReadFile(to); err == nil && f.from == "" && bytes.Equal(there, f.text) {
+			continue
+		}
+		what := "writes " + to
+		if f.from != "" {
+			what = fmt.Sprintf("copies this program, %s, to %s, where the service sees it and only root can change it", f.from, to)
+		}
+		err := in.step(func() error {
+			if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+				return err
+			}
+			return writeFile(to, true, func(w *os.File) error { return f.fill(w) })
+		}, "%s", what)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f installed) fill(w *os.File) (err error) {
+	if f.from == "" {
+		_, err = w.Write(f.text)
+	} else {
+		var r *os.File
+		if r, err = os.Open(f.from); err != nil {
+			return err
+		}
+		defer r.Close()
+		_, err = io.Copy(w, r)
+	}
+	return errors.Join(err, w.Chmod(f.mode))
+}
+
+// give gives the service's user what it must write: its host's part of targets that are directories, and a state directory of one's own.
+func (in *installing) give(c *configs.Config) error {
+	var errs []error
+	dirs := []string{}
+	if c.State != usualState {
+		dirs = append(dirs, c.State)
+	}
+	for _, t := range c.Targets {
+		if t.Dir != nil {
+			dirs = append(dirs, filepath.Join(t.Dir.Path, c.Host))
+		}
+	}
+	for _, dir := range dirs {
+		err := in.step(func() error { return giveTo(serviceUser, dir) }, "gives %s to the user %s", dir, serviceUser)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%w; let the user %s write to %s where it is stored", err, serviceUser, dir))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// giveTo makes a directory and all in it a user's. Links are not followed.
+func giveTo(name, dir string) error {
+	u, err := user.Lookup(name)
+	if err != nil {
+		return err
+	}
+	uid, err1 := strconv.Atoi(u.Uid)
+	gid, err2 := strconv.Atoi(u.Gid)
+	if err := errors.Join(err1, err2); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Lchown(path, uid, gid)
+	})
+}
+
+// start starts all units, with what was written.
+func (in *installing) start(ctx context.Context) error {
+	if err := errors.Join(in.run(ctx, "systemctl", "daemon-reload"), in.run(ctx, "systemctl", "stop", agentUnit)); err != nil {
+		return err
+	}
+	for _, unit := range enabledUnits {
+		if err := in.run(ctx, "systemctl", "enable", "--now", unit); err != nil {
+			return fmt.Errorf("%w\nwhat it says: journalctl -u %s", err, unit)
+		}
+	}
+	return nil
+}
+
+// undo takes back what install did.
+func (in *installing) undo(ctx context.Context) error {
+	if err := in.possible(); err != nil {
+		return err
+	}
+	var ours []string
+	copied := false
+	for _, pattern := range []string{unitDir + "/offsite*", unitDir + "/offsite*.d/" + dropInName, "/etc/sysusers.d/offsite.conf", "/etc/tmpfiles.d/offsite.conf"} {
+		found, err := filepath.Glob(in.path(pattern))
+		if err != nil {
+			return err
+		}
+		for _, path := range found {
+			text, err := os.ReadFile(path)
+			if err == nil && bytes.HasPrefix(text, []byte(writtenByInstall)) {
+				ours = append(ours, path)
+				copied = copied || bytes.Contains(text, []byte(copiedProgram))
+			}
+		}
+	}
+	if len(ours) == 0 {
+		fmt.Fprintln(in.std.err, "nothing is there that `offsite install` wrote")
+		return nil
+	}
+	if in.root == "" {
+		for _, unit := range slices.Backward(enabledUnits) {
+			if err := in.run(ctx, "systemctl", "disable", "--now", unit); err != nil {
+				return err
+			}
+		}
+	}
+	if copied {
+		ours = append(ours, in.path(programCopy))
+	}
+	for _, path := range ours {
+		err := in.step(func() error {
+			err := os.Remove(path)
+			if strings.HasSuffix(filepath.Dir(path), ".d") {
+				os.Remove(filepath.Dir(path)) // unless there is something of others in it
+			}
+			return err
+		}, "removes %s", path)
+		if err != nil {
+			return err
+		}
+	}
+	if in.root == "" {
+		if err := in.run(ctx, "systemctl", "daemon-reload"); err != nil {
+			return err
+		}
+		for _, dir := range []string{"/run/offsite", "/run/offsite-root"} {
+			if err := in.step(func() error { return os.RemoveAll(dir) }, "removes %s", dir); err != nil {
+				return err
+			}
+		}
+	}
+	fmt.Fprintf(in.std.err, "The backups, %s, the state in %s and the user %s are still there.\n", in.path("/etc/offsite"), in.path(usualState), serviceUser)
+	return nil
+}

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"bytes"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"offsite/crypto"
+)
+
+// planted is a root directory with a configuration in it, for install.
+func planted(t *testing.T, config string) (root string) {
+	t.Helper()
+	root = t.TempDir()
+	for _, dir := range []string{"etc/offsite/credentials", "srv/dumps", "mnt/nas/backups"} {
+		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, recipient, err := crypto.GenerateIdentity(false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := "host: db-server\nwatch: [{path: /home/statex/backups}, {path: /srv/dumps, name: b}]\nrecipients: [" + recipient + "]\n" + config
+	text = strings.Replace(text, "{path: /home/statex/backups}", "{path: /home/statex/backups, name: a}", 1)
+	if err := os.WriteFile(filepath.Join(root, "etc/offsite/offsite.yaml"), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return root
+}
+
+// installs runs the command in a root directory, with the rest of its line, and gives what it said.
+func installs(t *testing.T, want int, root string, more ...string) string {
+	t.Helper()
+	t.Setenv("CREDENTIALS_DIRECTORY", "")
+	var out, errs bytes.Buffer
+	if code := run(t.Context(), append([]string{"--config", "/etc/offsite/offsite.yaml", "install", "--root", root}, more...), streams{nil, &out, &errs}); code != want {
+		t.Fatalf("exit code %d, want %d: %s", code, want, errs.String())
+	}
+	return errs.String()
+}
+
+// laid are the files below a directory, but for those that planted made.
+func laid(t *testing.T, root string) (files []string) {
+	t.Helper()
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		rel, _ := filepath.Rel(root, path)
+		if err == nil && !d.IsDir() && !strings.HasPrefix(rel, "etc/offsite/") {
+			files = append(files, rel)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+const nasAndShore = `targets:
+  nas: {dir: {path: /mnt/nas/backups}}
+  shore: {sftp: {host: shore, user: backup, path: db, key_file: shore-key, known_hosts: /var/lib/hosts/known, host_key: ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHUr5dBjLkyr0b6QyVO3x0Xd9bd3nfYQ8uYB2vBqYpQx"]}}
+`
+
+func TestInstallAndUndo(t *testing.T) {
+	root := planted(t, strings.Replace(nasAndShore, `, host_key: ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHUr5dBjLkyr0b6QyVO3x0Xd9bd3nfYQ8uYB2vBqYpQx"]`, "", 1))
+	if said := installs(t, exitUsage, root); !strings.Contains(said, "credential shore-key") || len(laid(t, root)) > 0 {
+		t.Errorf("without the credential: %s %q", said, laid(t, root))
+	}
+	if err := os.WriteFile(filepath.Join(root, "etc/offsite/credentials/shore-key"), []byte("a key"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if said := installs(t, 0, root, "--dry-run"); !strings.Contains(said, "writes "+root+"/etc/systemd/system/offsite.service\n") || len(laid(t, root)) > 0 {
+		t.Errorf("a dry run: %s %q", said, laid(t, root))
+	}
+	said := installs(t, 0, root)
+	for _, file := range []string{"etc/sysusers.d/offsite.conf", "etc/tmpfiles.d/offsite.conf", "etc/systemd/system/offsite.service", "etc/systemd/system/offsite-drill.timer", "usr/local/bin/offsite"} {
+		if !exists(filepath.Join(root, file)) || !strings.Contains(said, filepath.Join(root, file)) {
+			t.Errorf("%s is missing, or install does not say that it writes it: %s", file, said)
+		}
+	}
+	unit, err := os.ReadFile(filepath.Join(root, "etc/systemd/system/offsite.service"))
+	if err != nil || !bytes.Contains(unit, []byte("\nExecStart=/usr/local/bin/offsite agent\n")) || !bytes.Contains(unit, []byte(copiedProgram)) {
+		t.Errorf("the unit: %v\n%s", err, unit)
+	}
+	drop, err := os.ReadFile(filepath.Join(root, "etc/systemd/system/offsite.service.d", dropInName))
+	for _, line := range []string{`BindReadOnlyPaths="-/home/statex/backups"`, `BindReadOnlyPaths="-/srv/dumps"`, `BindPaths="-/mnt/nas/backups"`, `BindReadOnlyPaths="-/var/lib/hosts/known"`, "LoadCredential=shore-key:/etc/offsite/credentials/shore-key", "ProtectHome=tmpfs"} {
+		if !bytes.Contains(drop, []byte("\n"+line+"\n")) {
+			t.Errorf("no %q in the drop-in: %v\n%s", line, err, drop)
+		}
+	}
+	drill, err := os.ReadFile(filepath.Join(root, "etc/systemd/system/offsite-drill.service.d", dropInName))
+	if err != nil || bytes.Contains(drill, []byte("/home/statex")) || !bytes.Contains(drill, []byte("LoadCredential=shore-key")) {
+		t.Errorf("drills see %v\n%s", err, drill)
+	}
+	if said := installs(t, 0, root); strings.Contains(said, "writes") {
+		t.Errorf("there was nothing to do: %s", said)
+	}
+	own := filepath.Join(root, "etc/systemd/system/offsite.service.d/90-own.conf")
+	if err := os.WriteFile(own, []byte("[Service]\nNice=19\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	installs(t, 0, root, "--undo", "--dry-run")
+	if len(laid(t, root)) < 10 {
+		t.Errorf("a dry run has removed something: %q", laid(t, root))
+	}
+	installs(t, 0, root, "--undo")
+	if left := laid(t, root); len(left) != 1 || !strings.HasSuffix(own, left[0]) {
+		t.Errorf("undo left %q", left)
+	}
+}
+
+// What somebody else has put there is neither written over nor removed, and with a package its units are used.
+func TestInstallLeavesAloneWhatIsNotItsOwn(t *testing.T) {
+	const nas = "targets: {nas: {dir: {path: /mnt/nas/backups}}}\n"
+	for _, file := range []string{"etc/systemd/system/offsite.service", "etc/systemd/system/offsite.service.d/" + dropInName, "usr/local/bin/offsite"} {
+		root := planted(t, nas)
+		path := filepath.Join(root, file)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte("[Service]\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if said := installs(t, exitUsage, root); !strings.Contains(said, path) {
+			t.Errorf("%s: %s", file, said)
+		}
+		installs(t, 0, root, "--undo")
+		if left := laid(t, root); len(left) != 1 {
+			t.Errorf("%s: there are %q", file, left)
+		}
+	}
+	root := planted(t, nas)
+	unit := filepath.Join(root, packageUnit)
+	if err := os.MkdirAll(filepath.Dir(unit), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(unit, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	installs(t, 0, root)
+	for _, file := range laid(t, root) {
+		if file != strings.TrimPrefix(packageUnit, "/") && !strings.HasSuffix(file, dropInName) {
+			t.Errorf("with the package, %s was written", file)
+		}
+	}
+}
+
+// A configuration that is wrong is no service, and a host without systemd has no use for one.
+func TestInstallRefuses(t *testing.T) {
+	root := planted(t, "targets: {}\n")
+	if said := installs(t, exitUsage, root); !strings.Contains(said, "targets") || len(laid(t, root)) > 0 {
+		t.Error(said)
+	}
+	if exists("/run/systemd/system") {
+		return // this host has one
+	}
+	var out, errs bytes.Buffer
+	if code := run(t.Context(), []string{"install"}, streams{nil, &out, &errs}); code != exitFailed || !strings.Contains(errs.String(), "systemd does not run this host") {
+		t.Errorf("exit code %d: %s", code, errs.String())
+	}
+}

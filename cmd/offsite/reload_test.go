@@ -1,0 +1,233 @@
+package main
+
+import (
+	"context"
+	"io"
+	"io/fs"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// pinged runs a watchdog with that limit, whose agent is stuck when stuck says so, and counts what systemd hears.
+func pinged(t *testing.T, limit time.Duration, stuck func() bool) (heard *int, log *lines) {
+	heard, log = new(int), &lines{}
+	w := watchdog{limit: limit, log: slog.New(slog.NewTextHandler(log, nil)),
+		stuck: func(longer time.Duration) []string {
+			if longer != limit/2 {
+				t.Errorf("asked for %v of a limit of %v", longer, limit)
+			}
+			if stuck() {
+				return []string{"the watcher, for 5m1s"}
+			}
+			return nil
+		},
+		alive: func() error { *heard++; return nil },
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- w.run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return heard, log
+}
+
+// systemd hears of a living agent well within the limit, and of a stuck one nothing, until it turns again.
+func TestTheWatchdogHearsOnlyOfALivingAgent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stuck := false
+		heard, log := pinged(t, 10*time.Minute, func() bool { return stuck })
+		for range 100 {
+			before := *heard
+			time.Sleep(5 * time.Minute)
+			if *heard == before {
+				t.Fatal("nothing was heard of a living agent for half of the limit")
+			}
+		}
+		stuck = true
+		time.Sleep(time.Second)
+		before := *heard
+		time.Sleep(time.Hour)
+		if *heard != before || !strings.Contains(log.String(), "the watcher, for 5m1s") {
+			t.Errorf("%d signs of life of a stuck agent; the log: %s", *heard-before, log)
+		}
+		stuck = false
+		time.Sleep(5 * time.Minute)
+		if *heard == before {
+			t.Error("nothing was heard of an agent that turns again")
+		}
+	})
+}
+
+// Without systemd's watchdog there is nobody to tell.
+func TestNoWatchdog(t *testing.T) {
+	if err := (watchdog{}).run(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// managed starts the service as systemd does: with a notify socket, the watchdog, and no terminal.
+func (in *installation) managed() (told *heard, log *lines, signal func(syscall.Signal), wait func() error) {
+	in.t.Helper()
+	told, log = &heard{}, &lines{}
+	path := filepath.Join(in.dir, "notify.sock")
+	line, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		in.t.Fatal(err)
+	}
+	in.t.Cleanup(func() { line.Close() })
+	go func() {
+		for b := make([]byte, 4096); ; {
+			n, err := line.Read(b)
+			if err != nil {
+				return
+			}
+			told.note(string(b[:n]))
+		}
+	}()
+	cmd := in.command(in.t.Context(), "agent")
+	cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+path, "WATCHDOG_USEC=2000000")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd.Stderr = log
+	if err := cmd.Start(); err != nil {
+		in.t.Fatal(err)
+	}
+	return told, log, func(s syscall.Signal) { cmd.Process.Signal(s) }, cmd.Wait
+}
+
+// count is how often something with these words was heard.
+func (h *heard) count(words string) (n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, s := range h.all {
+		n += strings.Count(s, words)
+	}
+	return n
+}
+
+// partialSize is how much of an upload lies in the directory.
+func (in *installation) partialSize() (size int64) {
+	filepath.WalkDir(filepath.Join(in.dir, "nas"), func(path string, d fs.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(path, ".partial") {
+			if info, err := d.Info(); err == nil {
+				size = max(size, info.Size())
+			}
+		}
+		return nil
+	})
+	return size
+}
+
+// sentBytes is how much the last delivery in a log had to send.
+func sentBytes(t *testing.T, log string) int64 {
+	t.Helper()
+	found := regexp.MustCompile(`msg=delivered .* sent=(\d+)`).FindAllStringSubmatch(log, -1)
+	if found == nil {
+		t.Fatalf("nothing was delivered: %s", log)
+	}
+	n, err := strconv.ParseInt(found[len(found)-1][1], 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// SIGHUP makes the service take a changed configuration, in the middle of an upload, which goes on where it was; a wrong one it does not take.
+func TestReload(t *testing.T) {
+	t.Parallel()
+	in := install(t, "nas")
+	path := filepath.Join(in.dir, "offsite.yaml")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = append(text, "\nblock_size: 8MiB\n"...)
+	change := func(from, to string) {
+		t.Helper()
+		changed := strings.Replace(string(text), from, to, 1)
+		if changed == string(text) {
+			t.Fatalf("no %q in %s", from, text)
+		}
+		if err := os.WriteFile(path, []byte(changed), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	change("    dir:", "    limit: 24MB/s\n    dir:") // slow, until the configuration says otherwise
+	dump := make([]byte, 128<<20)
+	rand.NewChaCha8([32]byte{1}).Read(dump)
+	if err := os.WriteFile(filepath.Join(in.dumps, "shop_20261122_030001.sql"), dump, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	told, log, signal, wait := in.managed()
+	told.until(t, "READY=1")
+	for deadline := time.Now().Add(time.Minute); in.partialSize() < 72<<20; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("no upload has begun: %s", log)
+		}
+	}
+
+	if err := os.WriteFile(path, append(text, "\nhosts: x\n"...), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	signal(syscall.SIGHUP)
+	log.await(t, "the changed configuration is not taken")
+	log.await(t, "hosts")
+	told.until(t, "RELOADING=1\nMONOTONIC_USEC=")
+	told.until(t, "READY=1\nSTATUS=goes on with the configuration of before")
+	if strings.Contains(log.String(), "delivered") || strings.Count(log.String(), "msg=watching") != 1 {
+		t.Fatalf("it was too fast for this test, or did not go on: %s", log)
+	}
+
+	change("keep:", "listen: [{address: \"unix:"+filepath.Join(in.dir, "page.sock")+"\"}]\nkeep:")
+	had := in.partialSize()
+	signal(syscall.SIGHUP)
+	log.await(t, "the page is served")
+	log.await(t, "was begun before: sends what the target lacks")
+	log.await(t, "msg=delivered")
+	if text := body(t, client(unixDial(filepath.Join(in.dir, "page.sock")), nil), "http://page/"); !strings.Contains(text, "db-server") {
+		t.Errorf("the page: %.300s", text)
+	}
+	if sent := sentBytes(t, log.String()); sent >= 128<<20-had/2 {
+		t.Errorf("%d bytes were sent after the reload, though %d were there: %s", sent, had, log)
+	}
+	if told.count("STOPPING=1") > 0 || told.count("WATCHDOG=1") == 0 {
+		t.Errorf("systemd heard: %q", told.all)
+	}
+	if all := in.list(); len(all) != 1 {
+		t.Errorf("%d backups: %+v", len(all), all)
+	}
+	signal(syscall.SIGTERM)
+	if err := wait(); err != nil {
+		t.Errorf("%v: %s", err, log)
+	}
+	told.until(t, "STOPPING=1")
+}
+
+// What `systemctl reload` asks first.
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	in := install(t, "nas")
+	in.run(0, "agent", "--check")
+	f, err := os.OpenFile(filepath.Join(in.dir, "offsite.yaml"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(f, "\nhosts: x\n")
+	f.Close()
+	if _, said := in.run(exitUsage, "agent", "--check"); !strings.Contains(said, "hosts") {
+		t.Errorf("it does not say what is wrong: %s", said)
+	}
+}
