@@ -78,7 +78,7 @@ packages: ## Debian's packages that the tests need, if they are missing
 	command -v xz >/dev/null || missing="$$missing xz-utils"; \
 	command -v systemd-nspawn >/dev/null || missing="$$missing systemd-container"; \
 	command -v man >/dev/null || missing="$$missing man-db"; \
-	for tool in rpm rpm2cpio cpio mandoc zsh fish; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	for tool in rpm mandoc zsh fish; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
 	test -e /usr/share/bash-completion/bash_completion || missing="$$missing bash-completion"; \
 	command -v chromium >/dev/null || missing="$$missing chromium"; \
 	command -v npm >/dev/null || missing="$$missing npm"; \

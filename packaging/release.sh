@@ -57,7 +57,8 @@ documents() {
 	put usr/share/bash-completion/completions "$stage/docs/offsite.bash"
 	mv "$root"/usr/share/bash-completion/completions/offsite{.bash,}
 	put usr/share/fish/vendor_completions.d "$stage/docs/offsite.fish"
-	put $doc README.md docs/*.md
+	put $doc README.md
+	(cd docs && find . -type f -print0 | xargs -0 -I{} install -D -m 0644 {} "$root/$doc/{}")
 	gzip -9n <CHANGELOG.md >"$root/$doc/changelog.gz"
 	go run ./packaging/inventory copyright >"$root/$doc/copyright"
 	put $doc/examples configs/example.yaml configs/alerts.yaml configs/dashboard.json

@@ -71,17 +71,24 @@ func linked(architectures []string) ([]module, error) {
 		}
 	}
 	var all []module
-	var unknown []error
 	for _, m := range found {
-		if len(m.ids()) == 0 && !m.Main {
-			unknown = append(unknown, fmt.Errorf("%s %s: no file says which licence it has, or none that is known", m.Path, m.Version))
-		}
 		all = append(all, *m)
 	}
 	slices.SortFunc(all, func(a, b module) int {
 		return strings.Compare(order(a)+a.Path, order(b)+b.Path)
 	})
-	return all, errors.Join(unknown...)
+	return all, unlicensed(all)
+}
+
+// unlicensed names the modules of which nothing says what others may do with them, or nothing that is known here.
+func unlicensed(modules []module) error {
+	var unknown []error
+	for _, m := range modules {
+		if len(m.ids()) == 0 && !m.Main {
+			unknown = append(unknown, fmt.Errorf("%s %s: no file says which licence it has, or none that is known: read it, and add it to licence.go", m.Path, m.Version))
+		}
+	}
+	return errors.Join(unknown...)
 }
 
 func order(m module) string {
