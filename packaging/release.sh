@@ -60,7 +60,7 @@ documents() {
 	put $doc README.md
 	(cd docs && find . -type f -print0 | xargs -0 -I{} install -D -m 0644 {} "$root/$doc/{}")
 	gzip -9n <CHANGELOG.md >"$root/$doc/changelog.gz"
-	go run ./packaging/inventory copyright >"$root/$doc/copyright"
+	"$stage/inventory" copyright >"$root/$doc/copyright"
 	put $doc/examples configs/example.yaml configs/alerts.yaml configs/dashboard.json
 	mv "$root/$doc/examples/"{example,offsite}.yaml
 }
@@ -74,7 +74,7 @@ units() {
 
 package() { # ARCH
 	local program=$out/offsite_${version}_linux_$1
-	go run ./packaging/inventory sbom "$program" >"$program.cdx.json"
+	"$stage/inventory" sbom "$program" >"$program.cdx.json"
 	install -D -m 0755 "$program" "$root/usr/bin/offsite"
 	find "$stage" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
 	export STAGE=$stage ARCH=$1 VERSION=$version
@@ -85,6 +85,7 @@ package() { # ARCH
 rpm_arch() { case $1 in amd64) echo x86_64 ;; arm64) echo aarch64 ;; esac }
 
 for arch in $arches; do build "$arch" "$out/offsite_${version}_linux_$arch"; done
+go build -o "$stage/inventory" ./packaging/inventory
 documents
 units
 for arch in $arches; do package "$arch"; done

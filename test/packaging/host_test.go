@@ -28,7 +28,8 @@ mount --rbind /proc "$1/root/proc"
 mount -t tmpfs tmpfs "$1/root/run"
 mount -t tmpfs tmpfs "$1/root/tmp"
 mkdir -p "$1/root/run/systemd/system" "$1/root/srv/dumps" "$1/root/srv/nas"
-cat >"$1/root/usr/local/bin/systemctl" <<'END'
+rm "$1/root/usr/bin/systemctl"
+cat >"$1/root/usr/bin/systemctl" <<'END'
 #!/bin/sh
 echo "$*" >>/run/told
 last=
@@ -38,11 +39,12 @@ case $* in
 *is-enabled*) if test -L "/etc/systemd/system/multi-user.target.wants/$last"; then echo enabled; else echo disabled; exit 1; fi ;;
 esac
 END
-chmod +x "$1/root/usr/local/bin/systemctl"
+chmod +x "$1/root/usr/bin/systemctl"
 printf '#!/bin/sh\nexit 0\n' >"$1/root/usr/sbin/policy-rc.d" # it may start services
 chmod +x "$1/root/usr/sbin/policy-rc.d"
 rm -rf "$1/root/etc/offsite" "$1/root/var/lib/offsite"
 rm -f "$1"/root/etc/dpkg/dpkg.cfg.d/* # a container's may leave out documents
+rm -f "$1/root/var/lib/man-db/auto-update" # an index of all pages of this machine is none of ours
 echo ready
 exec cat`
 

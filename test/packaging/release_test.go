@@ -123,6 +123,7 @@ func filesAndSums(t *testing.T, dist string) {
 
 // Whoever builds it, where and when: another umask, zone, language, host name and temporary directory change nothing.
 func sameBytes(t *testing.T, dist string) {
+	t.Parallel()
 	again := release(t, "umask 077; hostname elsewhere;", "ARCHES=amd64", "TZ=Asia/Tokyo", "LC_ALL=C.UTF-8", "TMPDIR="+t.TempDir(), "OFFSITE_CONFIG=/elsewhere.yaml")
 	for line := range strings.Lines(read(t, filepath.Join(again, "SHA256SUMS"))) {
 		if !strings.Contains(read(t, filepath.Join(dist, "SHA256SUMS")), line) {
