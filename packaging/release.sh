@@ -76,7 +76,6 @@ package() { # ARCH
 	local program=$out/offsite_${version}_linux_$1
 	"$stage/inventory" sbom "$program" >"$program.cdx.json"
 	install -D -m 0755 "$program" "$root/usr/bin/offsite"
-	find "$stage" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
 	export STAGE=$stage ARCH=$1 VERSION=$version
 	"$NFPM" package --config packaging/nfpm.yaml --packager deb --target "$out/offsite_${version}_$1.deb" >&2
 	"$NFPM" package --config packaging/nfpm.yaml --packager rpm --target "$out/offsite-${version}-1.$(rpm_arch "$1").rpm" >&2

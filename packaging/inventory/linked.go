@@ -46,6 +46,10 @@ type listedPackage struct {
 // library second.
 func linked(architectures []string) ([]module, error) {
 	const program, std = "", " "
+	goroot, err := goEnv("GOROOT")
+	if err != nil {
+		return nil, err
+	}
 	found := map[string]*module{}
 	for _, arch := range architectures {
 		packages, err := list(arch)
@@ -53,7 +57,7 @@ func linked(architectures []string) ([]module, error) {
 			return nil, err
 		}
 		for _, p := range packages {
-			key, m, top := std, module{Path: "std", Version: strings.TrimPrefix(runtime.Version(), "go")}, runtime.GOROOT()
+			key, m, top := std, module{Path: "std", Version: strings.TrimPrefix(runtime.Version(), "go")}, goroot
 			if !p.Standard {
 				key, m, top = p.Module.Path, module{Path: p.Module.Path, Version: p.Module.Version, Main: p.Module.Main}, p.Module.Dir
 			}
@@ -108,6 +112,14 @@ func (m *module) add(more []licence) {
 		}
 	}
 	slices.SortFunc(m.Licences, func(a, b licence) int { return strings.Compare(a.Name, b.Name) })
+}
+
+func goEnv(name string) (string, error) {
+	out, err := exec.Command("go", "env", name).Output()
+	if err != nil {
+		return "", fmt.Errorf("go env %s: %w", name, err)
+	}
+	return strings.TrimSpace(string(out)), nil
 }
 
 func list(arch string) (all []listedPackage, err error) {
