@@ -4,6 +4,7 @@ SHELL       := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 BIN         := $(CURDIR)/.cache/bin
 VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+DIST        ?= dist
 PKGS        ?= ./...
 BENCH       ?= .
 COUNT       ?= 6
@@ -12,12 +13,19 @@ FETCH       := timeout 600
 
 export OFFSITE_TEST_BIN := $(BIN)
 
-.PHONY: help build demo test lint servers packages faults bench compare fuzz clean
+.PHONY: help build demo test lint servers packages release faults bench compare fuzz clean
 help: ## what can be made
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
 
 build: ## bin/offsite, a static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/offsite ./cmd/offsite
+
+# The time of the commit, so that the same tree gives the same bytes.
+release: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
+release: export NFPM := $(BIN)/nfpm
+release: export MD2MAN := $(BIN)/go-md2man
+release: $(BIN)/nfpm $(BIN)/go-md2man ## dist/: static programs, .deb, .rpm, bills of materials, SHA256SUMS (DIST, VERSION, ARCHES)
+	packaging/release.sh '$(VERSION)' '$(DIST)'
 
 demo: build ## a dump goes offsite and comes back, in a scratch directory
 	./test/demo.sh bin/offsite
@@ -31,7 +39,7 @@ lint: $(BIN)/staticcheck ## gofmt, vet, staticcheck
 	go vet $(PKGS)
 	$(BIN)/staticcheck $(PKGS)
 
-servers: $(BIN)/age $(BIN)/minio $(BIN)/versitygw $(BIN)/toxiproxy $(BIN)/promtool $(BIN)/axe.min.js ## stock age, the real servers that the tests talk to, Prometheus' own checks and axe-core
+servers: $(BIN)/age $(BIN)/minio $(BIN)/versitygw $(BIN)/toxiproxy $(BIN)/promtool $(BIN)/axe.min.js $(BIN)/nfpm $(BIN)/go-md2man ## stock age, the real servers that the tests talk to, Prometheus' own checks, axe-core, and what makes packages
 
 # Each tool is a module of its own, so that none of its dependencies reaches go.mod or another tool.
 $(BIN)/age: PKG := filippo.io/age/cmd/age
@@ -40,6 +48,8 @@ $(BIN)/versitygw: PKG := github.com/versity/versitygw/cmd/versitygw
 $(BIN)/toxiproxy: PKG := github.com/Shopify/toxiproxy/v2/cmd/server
 $(BIN)/staticcheck: PKG := honnef.co/go/tools/cmd/staticcheck
 $(BIN)/benchstat: PKG := golang.org/x/perf/cmd/benchstat
+$(BIN)/nfpm: PKG := github.com/goreleaser/nfpm/v2/cmd/nfpm
+$(BIN)/go-md2man: PKG := github.com/cpuguy83/go-md2man/v2
 $(BIN)/promtool: PKG := github.com/prometheus/prometheus/cmd/promtool
 $(BIN)/promtool: TAGS := remove_all_sd
 $(BIN)/%: test/tools/%/go.sum
@@ -67,6 +77,9 @@ packages: ## Debian's packages that the tests need, if they are missing
 	command -v redis-cli >/dev/null || missing="$$missing redis-tools"; \
 	command -v xz >/dev/null || missing="$$missing xz-utils"; \
 	command -v systemd-nspawn >/dev/null || missing="$$missing systemd-container"; \
+	command -v man >/dev/null || missing="$$missing man-db"; \
+	for tool in rpm mandoc zsh fish; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	test -e /usr/share/bash-completion/bash_completion || missing="$$missing bash-completion"; \
 	command -v chromium >/dev/null || missing="$$missing chromium"; \
 	command -v npm >/dev/null || missing="$$missing npm"; \
 	if test -n "$$missing"; then \
@@ -94,4 +107,4 @@ fuzz: ## each fuzz target for ten seconds
 	done
 
 clean:
-	rm -rf bin .cache
+	rm -rf bin dist .cache

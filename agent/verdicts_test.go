@@ -16,7 +16,7 @@ import (
 // Each verdict waits for an fdatasync: of many small dumps they are written down together, or the manifests would wait for one after
 // the other.
 func TestVerdictsAreWrittenDownTogether(t *testing.T) {
-	e := newExams(Health{Workers: 1}, nil)
+	e := newExams(Health{Workers: 1}, nil, newPulse(time.Now))
 	for i := range verdictsAtOnce {
 		f, err := os.Create(filepath.Join(t.TempDir(), strconv.Itoa(i)))
 		if err != nil {

@@ -53,10 +53,11 @@ var arrows = []struct {
 	{"offsite/providers/", []string{"offsite/providers"}},
 	{"offsite/configs", []string{"offsite/providers", "offsite/providers/dir", "offsite/providers/s3", "offsite/providers/minio", "offsite/providers/sftp"}},
 	{"offsite/cmd/offsite/doctor", []string{"offsite/agent", "offsite/agent/drill", "offsite/agent/status", "offsite/agent/vault", "offsite/agent/watch", "offsite/configs", "offsite/crypto", "offsite/providers"}},
+	{"offsite/cmd/offsite/manual", nil},
 	{"offsite/cmd/offsite/metrics", []string{"offsite/agent/status"}},
 	{"offsite/cmd/offsite/notify", []string{"offsite/agent/alarm", "offsite/agent/status"}},
 	{"offsite/cmd/offsite/page", []string{"offsite/agent/status"}},
-	{"offsite/cmd/offsite", []string{"offsite/cmd/offsite/doctor", "offsite/cmd/offsite/metrics", "offsite/cmd/offsite/notify", "offsite/cmd/offsite/page", "offsite/agent", "offsite/agent/alarm", "offsite/agent/fleet", "offsite/agent/status", "offsite/agent/watch", "offsite/agent/drill", "offsite/agent/dump", "offsite/agent/journal", "offsite/agent/limit", "offsite/agent/vault", "offsite/agent/retention", "offsite/configs", "offsite/crypto", "offsite/systemd",
+	{"offsite/cmd/offsite", []string{"offsite/cmd/offsite/doctor", "offsite/cmd/offsite/manual", "offsite/cmd/offsite/metrics", "offsite/cmd/offsite/notify", "offsite/cmd/offsite/page", "offsite/agent", "offsite/agent/alarm", "offsite/agent/fleet", "offsite/agent/status", "offsite/agent/watch", "offsite/agent/drill", "offsite/agent/dump", "offsite/agent/journal", "offsite/agent/limit", "offsite/agent/vault", "offsite/agent/retention", "offsite/configs", "offsite/crypto", "offsite/systemd",
 		"offsite/providers", "offsite/providers/dir", "offsite/providers/s3", "offsite/providers/minio", "offsite/providers/sftp"}},
 	{"offsite/", nil},
 }

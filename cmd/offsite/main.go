@@ -58,7 +58,9 @@ Exit status: 0 done, 1 failed, 2 usage or configuration, 3 partly (some target f
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(initCommand(&config, std), agentCommand(&config, std), pushCommand(&config, std), listCommand(&config, std), fleetCommand(&config, std),
 		restoreCommand(&config, std), pruneCommand(&config, std), verifyCommand(&config, std), acceptCommand(&config, std),
-		repairCommand(&config, std), drillCommand(&config, std), statusCommand(&config, std), installCommand(&config, std), alarmCommand(&config, std), doctorCommand(&config, std), lookCommand(std), pageCommand(std), keygenCommand(std), versionCommand(std))
+		repairCommand(&config, std), drillCommand(&config, std), statusCommand(&config, std), installCommand(&config, std), alarmCommand(&config, std), doctorCommand(&config, std),
+		lookCommand(std), docsCommand(std), pageCommand(std), keygenCommand(std), versionCommand(std))
+	addCompletions(root, &config)
 	root.SetArgs(args)
 	root.SetIn(std.in)
 	root.SetOut(std.out)
