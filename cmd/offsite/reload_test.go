@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -19,8 +20,8 @@ import (
 )
 
 // pinged runs a watchdog with that limit, whose agent is stuck when stuck says so, and counts what systemd hears.
-func pinged(t *testing.T, limit time.Duration, stuck func() bool) (heard *int, log *lines) {
-	heard, log = new(int), &lines{}
+func pinged(t *testing.T, limit time.Duration, stuck func() bool) (heard *atomic.Int64, log *lines) {
+	heard, log = new(atomic.Int64), &lines{}
 	w := watchdog{limit: limit, log: slog.New(slog.NewTextHandler(log, nil)),
 		stuck: func(longer time.Duration) []string {
 			if longer != limit/2 {
@@ -31,7 +32,7 @@ func pinged(t *testing.T, limit time.Duration, stuck func() bool) (heard *int, l
 			}
 			return nil
 		},
-		alive: func() error { *heard++; return nil },
+		alive: func() error { heard.Add(1); return nil },
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error)
@@ -48,25 +49,25 @@ func pinged(t *testing.T, limit time.Duration, stuck func() bool) (heard *int, l
 // systemd hears of a living agent well within the limit, and of a stuck one nothing, until it turns again.
 func TestTheWatchdogHearsOnlyOfALivingAgent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		stuck := false
-		heard, log := pinged(t, 10*time.Minute, func() bool { return stuck })
+		var stuck atomic.Bool
+		heard, log := pinged(t, 10*time.Minute, stuck.Load)
 		for range 100 {
-			before := *heard
+			before := heard.Load()
 			time.Sleep(5 * time.Minute)
-			if *heard == before {
+			if heard.Load() == before {
 				t.Fatal("nothing was heard of a living agent for half of the limit")
 			}
 		}
-		stuck = true
+		stuck.Store(true)
 		time.Sleep(time.Second)
-		before := *heard
+		before := heard.Load()
 		time.Sleep(time.Hour)
-		if *heard != before || !strings.Contains(log.String(), "the watcher, for 5m1s") {
-			t.Errorf("%d signs of life of a stuck agent; the log: %s", *heard-before, log)
+		if heard.Load() != before || !strings.Contains(log.String(), "the watcher, for 5m1s") {
+			t.Errorf("%d signs of life of a stuck agent; the log: %s", heard.Load()-before, log)
 		}
-		stuck = false
+		stuck.Store(false)
 		time.Sleep(5 * time.Minute)
-		if *heard == before {
+		if heard.Load() == before {
 			t.Error("nothing was heard of an agent that turns again")
 		}
 	})
