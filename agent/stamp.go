@@ -49,17 +49,21 @@ func (w *worker) stamp(ctx context.Context, d *journal.Dump) error {
 	return w.agent.settle(d.ID)
 }
 
-// mostUnjudged is how many manifests are held for keys that may not read them back. One takes a kilobyte and 32 bytes a block.
-const mostUnjudged = 1000
+// mostUnjudged is how many manifests are held for keys that may not read them back, and mostBlocks how many sums of blocks, 32 bytes
+// each, such a manifest may have: a few megabytes in all, whatever the sizes of the dumps.
+const (
+	mostUnjudged = 1000
+	mostBlocks   = 256
+)
 
 // unjudge holds a manifest that went out before the verdict. It is called with mu locked.
 func (w *worker) unjudge(m *vault.Manifest) {
-	if len(w.unjudged) < mostUnjudged {
+	if len(w.unjudged) < mostUnjudged && len(m.Blocks) <= mostBlocks {
 		w.unjudged[m.Object] = *m
 	}
 }
 
-// judged gives the manifest back. After a restart, or where there are too many, there is none.
+// judged gives the manifest back. After a restart, or where there are too many, or for a dump of more than 4 GiB, there is none.
 func (w *worker) judged(object string) (vault.Manifest, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
