@@ -15,6 +15,7 @@ import (
 
 	"offsite/agent/dump"
 	"offsite/agent/journal"
+	"offsite/crypto"
 )
 
 // Health is how closely dumps are looked at.
@@ -83,6 +84,13 @@ func (e *exams) begin(id string, file *os.File, size int64) (*exam, error) {
 	e.waiting = append(e.waiting, x)
 	e.wake()
 	return x, nil
+}
+
+// has says whether a dump is being examined, or waits for it.
+func (e *exams) has(id string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.by[id] != nil
 }
 
 // duplicate is a descriptor of its own for an open file.
@@ -175,12 +183,15 @@ func (e *exams) end(x *exam) {
 	close(x.done)
 }
 
-// find opens the dump of an exam that has no file yet.
+// find opens the dump of an exam that has no file yet. A *sourceFailure says that this may be tried again.
 func (e *exams) find(x *exam) error {
 	if x.file != nil {
 		return nil
 	}
 	file, err := e.open(x.id)
+	if err != nil && !isGone(err) {
+		err = &sourceFailure{err}
+	}
 	if err != nil {
 		return err
 	}
@@ -330,6 +341,10 @@ func (a *Agent) judged(id string, r dump.Report, failure error) error {
 	if err != nil || d == nil {
 		return err
 	}
+	if errors.As(failure, new(*sourceFailure)) {
+		a.unopened(d, failure)
+		return nil
+	}
 	if failure != nil {
 		r = dump.Report{Health: dump.Unchecked, Reason: fmt.Sprintf("it could not be looked at: %v", failure)}
 	} else if why, err := a.strangeFormat(d, r); err != nil {
@@ -373,12 +388,36 @@ func (a *Agent) judged(id string, r dump.Report, failure error) error {
 }
 
 // reexamine begins the exam of a dump that was delivered before there was a verdict, and of which an earlier run knew none.
+// Where it cannot be opened now, as when its file system is not mounted, that is an error, and no verdict.
 func (a *Agent) reexamine(d *journal.Dump) error {
-	x, err := a.exams.begin(d.ID, nil, d.File.Size)
+	f, err := a.reopen(d.ID)
+	if isGone(err) {
+		return a.judged(d.ID, dump.Report{}, err)
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	x, err := a.exams.begin(d.ID, f, d.File.Size)
 	if err == nil {
 		x.free()
 	}
 	return err
+}
+
+// isGone says whether nobody will ever see the dump again as it was found.
+func isGone(err error) bool {
+	return errors.Is(err, errVanished) || errors.Is(err, crypto.ErrSourceChanged)
+}
+
+// unopened lets a dump whose exam could not open it rest, and then be examined again for the targets that lack the verdict.
+func (a *Agent) unopened(d *journal.Dump, err error) {
+	a.Log.Warn("the dump cannot be looked at now", "dump", d.Path, "err", err)
+	for _, w := range a.workers {
+		if d.Targets[w.target.Name].Pending {
+			w.queue.later(d.ID, a.Now().Add(slow))
+		}
+	}
 }
 
 // reopen finds a dump for its exam. The file of a dump that was deleted meanwhile stays with those who have it to ship.

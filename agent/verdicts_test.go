@@ -43,3 +43,27 @@ func TestVerdictsAreWrittenDownTogether(t *testing.T) {
 		t.Errorf("%v: %d of %d verdicts were written down at once", err, begun.Load(), verdictsAtOnce)
 	}
 }
+
+// An exam that finds its file when it is its turn, and cannot open it, is no verdict, unless the dump is gone.
+func TestAnExamThatCannotOpenItsFile(t *testing.T) {
+	for cause, again := range map[error]bool{os.ErrPermission: true, errVanished: false} {
+		e := newExams(Health{Workers: 1}, func(string) (*os.File, error) { return nil, cause }, newPulse(time.Now))
+		x, err := e.begin("id", nil, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x.free()
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		e.run(ctx, func(_ string, _ dump.Report, failure error) error {
+			if !errors.Is(failure, cause) || errors.As(failure, new(*sourceFailure)) != again {
+				t.Errorf("%v: %v, to be tried again: %v", cause, failure, !again)
+			}
+			cancel()
+			return nil
+		})
+		if ctx.Err() != context.Canceled {
+			t.Error("no verdict at all")
+		}
+		cancel()
+	}
+}

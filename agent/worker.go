@@ -156,13 +156,14 @@ func (w *worker) attempt(ctx context.Context, id string, tries int, l *loop) err
 	}
 }
 
-// judgedMeanwhile queues a dump again if the verdict on it came after its manifest, and while it was in hand.
+// judgedMeanwhile queues a dump again if the verdict on it came after its manifest, and while it was in hand; or if nobody is looking
+// for one, as when its exam could not open it.
 func (w *worker) judgedMeanwhile(id string) error {
 	d, err := w.agent.journal.ByID(id)
 	if err != nil || d == nil {
 		return err
 	}
-	if d.Targets[w.target.Name].Pending && d.Health != nil {
+	if d.Targets[w.target.Name].Pending && (d.Health != nil || !w.agent.exams.has(id)) {
 		w.queue.push(id)
 	}
 	return nil
