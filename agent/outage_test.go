@@ -32,14 +32,25 @@ func TestATargetIsDeadForAWeek(t *testing.T) {
 		}
 		h.check(h.a, want)
 	}
+	const atOnce = 16 // as many as go to a target
 	var mu sync.Mutex
 	var order []string
+	all := make(chan struct{}) // the first ones wait for each other: whose turn comes first is the scheduler's business
 	h.b.Fault(func(c mem.Call) error {
 		name, isManifest := strings.CutSuffix(c.Name, ".manifest")
-		if n, err := vault.Parse(name); err == nil && c.Op == "put" && !isManifest {
-			mu.Lock()
-			order = append(order, n.Taken.Format("0102_1504"))
-			mu.Unlock()
+		n, err := vault.Parse(name)
+		if err != nil || c.Op != "put" || isManifest {
+			return nil
+		}
+		mu.Lock()
+		order = append(order, n.Taken.Format("0102_1504"))
+		if len(order) == atOnce {
+			close(all)
+		}
+		mu.Unlock()
+		select {
+		case <-all:
+		case <-t.Context().Done():
 		}
 		return nil
 	})
@@ -47,15 +58,19 @@ func TestATargetIsDeadForAWeek(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	h.check(h.b, want)
-	// Eight go at once, so that places differ by some.
 	sorted := slices.Sorted(slices.Values(order))
-	if first := order[:16]; !slices.Contains(first, sorted[len(sorted)-1]) || !slices.Contains(first, sorted[0]) {
+	if first := order[:atOnce]; !slices.Contains(first, sorted[len(sorted)-1]) || !slices.Contains(first, sorted[0]) {
 		t.Errorf("first went %q, want the oldest and the newest among them", first)
 	}
+	// One that is slow is passed by others: each of those that go at once may be so.
+	var misplaced []string
 	for i, when := range order[20:150] {
 		if place := slices.Index(sorted, when); place < 150 && (place < i-30 || place > i+60) {
-			t.Errorf("%s was number %d to go, of the waiting it was number %d", when, i+20, place)
+			misplaced = append(misplaced, fmt.Sprintf("%s was number %d to go, of the waiting it was number %d", when, i+20, place))
 		}
+	}
+	if len(misplaced) > atOnce {
+		t.Error(strings.Join(misplaced, "\n"))
 	}
 }
 
