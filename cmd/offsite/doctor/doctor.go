@@ -96,7 +96,7 @@ func Examine(ctx context.Context, p Patient, out func(Group)) error {
 	}
 	waiting := p.examineTargets(ctx)
 	if p.Target == "" {
-		unit := p.Machine.unit(ctx)
+		unit := p.unit(ctx)
 		as := p.agentUser(unit)
 		reach := p.reached(ctx, as)
 		for _, look := range []func() Group{

@@ -7,11 +7,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"offsite/agent"
+	"offsite/configs"
 )
 
 // serviceName is the agent's unit.
@@ -25,11 +27,32 @@ type unit struct {
 	file       string // empty: none is installed
 	properties map[string]string
 	live       bool // systemd itself said so, and not the files
+	// reads is the configuration that it reads, where that is not the one that is looked at: then it is nothing but that.
+	reads string
 }
 
 func (u unit) installed() bool { return u.file != "" }
 
 func (u unit) get(name string) string { return u.properties[name] }
+
+// configuration is the file that the service reads.
+func (u unit) configuration() string {
+	for _, from := range []struct {
+		property string
+		name     *regexp.Regexp
+	}{{"ExecStart", flagOf}, {"Environment", environmentOf}} {
+		if found := from.name.FindStringSubmatch(u.get(from.property)); found != nil {
+			return found[1]
+		}
+	}
+	return configs.DefaultPath
+}
+
+// flagOf and environmentOf find the configuration in a unit's command and in its environment.
+var (
+	flagOf        = regexp.MustCompile(`--config[= ]["']?([^\s"';]+)`)
+	environmentOf = regexp.MustCompile(`OFFSITE_CONFIG=["']?([^\s"']+)`)
+)
 
 // paths are those that a property lists, without the prefixes that systemd allows.
 func (u unit) paths(names ...string) (paths []string) {
@@ -40,6 +63,25 @@ func (u unit) paths(names ...string) (paths []string) {
 		}
 	}
 	return paths
+}
+
+// unit is the service that runs an agent by the configuration that is looked at. One with another configuration says nothing of this one:
+// neither of its user nor of its sandbox.
+func (p *Patient) unit(ctx context.Context) unit {
+	u := p.Machine.unit(ctx)
+	if !u.installed() {
+		return u
+	}
+	reads := u.configuration()
+	if theirs, err := os.Stat(p.Machine.path(reads)); err == nil {
+		if ours, err := os.Stat(p.Path); err == nil && os.SameFile(theirs, ours) {
+			return u
+		}
+	}
+	if ours, err := filepath.Abs(p.Path); err == nil && ours == filepath.Clean(reads) {
+		return u
+	}
+	return unit{reads: reads}
 }
 
 // unit finds the service and asks for its properties.
@@ -107,7 +149,7 @@ func parseUnit(properties map[string]string, text []byte) map[string]string {
 		if !ok || strings.HasPrefix(key, "#") || strings.HasPrefix(key, ";") {
 			continue
 		}
-		if strings.HasSuffix(key, "Paths") || key == "AmbientCapabilities" {
+		if strings.HasSuffix(key, "Paths") || key == "AmbientCapabilities" || key == "Environment" {
 			if value != "" && properties[key] != "" {
 				value = properties[key] + " " + value
 			}
@@ -119,7 +161,8 @@ func parseUnit(properties map[string]string, text []byte) map[string]string {
 
 func (p *Patient) service(u unit) Group {
 	g := Group{Title: "service", About: u.file}
-	if u.installed() {
+	switch {
+	case u.installed():
 		p.sandbox(&g, u)
 		switch state := u.get("UnitFileState"); {
 		case !u.live:
@@ -128,7 +171,10 @@ func (p *Patient) service(u unit) Group {
 		case state != "":
 			g.ok("enabled", "the service is %s", state)
 		}
-	} else {
+	case u.reads != "":
+		g.warning("unit", "let a timer or cron run `offsite agent --once` with this one; or make it that of the service, and run `offsite install`",
+			"the service that is installed reads %s, and not this configuration: nothing starts an agent for it", u.reads)
+	default:
 		g.warning("unit", "`offsite install` makes and starts one; or let a timer or cron run `offsite agent --once`", "no service is installed: nothing starts the agent")
 	}
 	pid, err := agent.Running(p.Config.State, p.Journal)

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,6 +30,41 @@ func FuzzParseUnit(f *testing.F) {
 		u := unit{properties: parseUnit(nil, []byte(text))}
 		u.paths("ReadWritePaths", "BindPaths")
 	})
+}
+
+// The service says of a configuration only if it reads it: somebody tries another one beside it, say.
+func TestTheServiceOfAnotherConfiguration(t *testing.T) {
+	dir := t.TempDir()
+	mine := filepath.Join(dir, "mine.yaml")
+	must(t, os.WriteFile(mine, nil, 0o600))
+	must(t, os.Symlink(mine, filepath.Join(dir, "link.yaml")))
+	must(t, os.MkdirAll(filepath.Join(dir, "usr/lib/systemd/system"), 0o755))
+	for _, c := range []struct {
+		lines, looked string
+		reads         string // empty: the service reads what is looked at
+	}{
+		{"ExecStart=/usr/bin/offsite agent", configs.DefaultPath, ""},
+		{"ExecStart=/usr/bin/offsite agent", mine, configs.DefaultPath},
+		{"ExecStart=/usr/bin/offsite agent --config /mine.yaml", mine, ""},
+		{"ExecStart=/usr/bin/offsite --config=/link.yaml agent", mine, ""},
+		{"ExecStart={ path=/usr/bin/offsite ; argv[]=/usr/bin/offsite agent --config /gone.yaml; ignore_errors=no }", "/gone.yaml", ""},
+		{"ExecStart=/usr/bin/offsite agent --config /gone.yaml", mine, "/gone.yaml"},
+		{"ExecStart=/usr/bin/offsite agent\nEnvironment=OFFSITE_SANDBOX=1\nEnvironment=\"OFFSITE_CONFIG=/mine.yaml\"", mine, ""},
+	} {
+		must(t, os.WriteFile(filepath.Join(dir, "usr/lib/systemd/system/offsite.service"), []byte("[Service]\nProtectHome=yes\n"+c.lines+"\n"), 0o644))
+		p := &Patient{Path: c.looked, Config: &configs.Config{State: dir, Watch: []configs.Watch{{Path: "/home/x"}}}, Machine: Machine{Root: dir}}
+		u := p.unit(t.Context())
+		if u.reads != c.reads || u.installed() != (c.reads == "") {
+			t.Errorf("%q reads %q, want %q", c.lines, u.reads, c.reads)
+		}
+		text := fmt.Sprint(p.service(u).Checks)
+		if told := strings.Contains(text, "reads "+c.reads+", and not this"); told != (c.reads != "") {
+			t.Errorf("%q: %s", c.lines, text)
+		}
+		if hidden := strings.Contains(text, "ProtectHome"); hidden != (c.reads == "") {
+			t.Errorf("%q: %s", c.lines, text)
+		}
+	}
 }
 
 // What systemd's settings mean for what the agent needs.
