@@ -75,3 +75,11 @@ func LockOf(src Source) time.Time {
 	}
 	return time.Time{}
 }
+
+// Historian is a Target whose store keeps what was deleted or written over: a bucket with versions.
+type Historian interface {
+	// AsOf is the target as it was at that instant, by the store's clock, to the second: List, Stat and Get show the versions of then,
+	// whatever was done since, as far as the store still has them. Put and Delete are ErrPermanent. Of a bucket that keeps no
+	// versions it shows what has lain there since then. Close closes the Target that it is of.
+	AsOf(at time.Time) Target
+}

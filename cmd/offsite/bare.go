@@ -3,7 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
+	"strings"
+	"time"
 
 	"filippo.io/age"
 	"github.com/spf13/cobra"
@@ -11,11 +14,13 @@ import (
 	"offsite/agent"
 	"offsite/configs"
 	"offsite/crypto"
+	"offsite/providers"
 )
 
 // bare is how a command finds backups: by the configuration, or on a machine that has none, by flags or a recovery kit.
 type bare struct {
 	from, kit, target, host string
+	asOf                    string // empty: now
 	trust                   []string
 	access                  map[string]*string // flags that name files or values of the target, by their keys
 	hostKey                 []string
@@ -43,20 +48,68 @@ func (b *bare) flags(cmd *cobra.Command) {
 	f.StringArrayVar(&b.hostKey, "host-key", nil, "the server's SSH key or its SHA256:... fingerprint, with --from")
 }
 
+// history adds the flag for those who may look at what lay on the targets earlier.
+func (b *bare) history(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&b.asOf, "as-of", "", "what the targets held at this time, though it was deleted or written over since: of buckets with versions")
+}
+
 // opened is where the backups are, and who may have signed them.
 type opened struct {
 	targets []agent.Target
 	keys    *crypto.Verifiers // nil: anybody
 	host    string            // empty: any
 	files   *kitFiles         // of the kit, if there is one
+	unasked []string          // targets that keep nothing of the time that is asked for
 }
 
 func (o *opened) Close() error {
 	return errors.Join(closeTargets(o.targets), o.files.Remove())
 }
 
-// open opens the targets. The caller closes what it gets, unless there is an error.
+// open opens the targets, as they were at the time that is asked for. The caller closes what it gets, unless there is an error.
 func (b *bare) open(config string) (o *opened, err error) {
+	at, err := parseTime("--as-of", b.asOf)
+	if err != nil {
+		return nil, err
+	}
+	if o, err = b.openNow(config); err != nil || at.IsZero() {
+		return o, err
+	}
+	if err = o.goBack(at); err != nil {
+		return nil, errors.Join(err, o.Close())
+	}
+	return o, nil
+}
+
+// goBack leaves the targets that keep what was there before, as they were at that time.
+func (o *opened) goBack(at time.Time) error {
+	var past []agent.Target
+	for _, t := range o.targets {
+		if h, ok := t.Target.(providers.Historian); ok {
+			t.Target = h.AsOf(at)
+			past = append(past, t)
+			continue
+		}
+		o.unasked = append(o.unasked, t.Name)
+		if err := t.Close(); err != nil {
+			return err
+		}
+	}
+	if o.targets = past; len(past) == 0 {
+		return usageError{fmt.Errorf("--as-of: only buckets with versions keep what was there before, and these are none: %s", strings.Join(o.unasked, ", "))}
+	}
+	return nil
+}
+
+// note tells of the targets that are not asked.
+func (o *opened) note(w io.Writer) {
+	if len(o.unasked) > 0 {
+		fmt.Fprintf(w, "not asked, since only buckets with versions keep what was there before: %s\n", strings.Join(o.unasked, ", "))
+	}
+}
+
+// openNow opens the targets as they are.
+func (b *bare) openNow(config string) (o *opened, err error) {
 	o = &opened{host: b.host}
 	defer func() {
 		if err != nil {

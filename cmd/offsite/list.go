@@ -49,6 +49,7 @@ since its retention would have removed them at once.`,
 				return err
 			}
 			defer func() { err = errors.Join(err, o.Close()) }()
+			o.note(std.err)
 			series := ""
 			if len(args) > 0 {
 				series = args[0]
@@ -67,6 +68,7 @@ since its retention would have removed them at once.`,
 		},
 	}
 	where.flags(cmd)
+	where.history(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array")
 	cmd.Flags().BoolVar(&notKept, "not-kept", false, "list dumps that were not shipped, since retention would have removed them at once")
 	return cmd

@@ -43,10 +43,12 @@ func restoreCommand(config *string, std streams) *cobra.Command {
 		Long: `Restores the newest healthy backup of a series, or the dump of that file or object name. --at takes the newest healthy
 one at or before a time. All targets are asked, and what one does not give comes from the next, in the middle too. A file
 that was broken off is gone on with by the same command. On a machine without configuration and state, --kit takes all that is needed from the recovery kit, or --from
-names a place with backups and --identity the secret key.`,
+names a place with backups and --identity the secret key.
+
+--as-of restores what was deleted or written over since, from buckets that keep versions: name a time before that happened.`,
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			r.what = args[0]
-			if r.at, err = parseAt(at); err != nil {
+			if r.at, err = parseTime("--at", at); err != nil {
 				return err
 			}
 			o, err := where.open(*config)
@@ -57,6 +59,7 @@ names a place with backups and --identity the secret key.`,
 			if r.ids, err = o.identities(identity); err != nil {
 				return usageError{err}
 			}
+			o.note(std.err)
 			r.opened = o
 			r.progress, r.talk = newProgress(std.err), std.err
 			err = r.run(cmd.Context(), std)
@@ -65,6 +68,7 @@ names a place with backups and --identity the secret key.`,
 		},
 	}
 	where.flags(cmd)
+	where.history(cmd)
 	f := cmd.Flags()
 	f.StringVar(&at, "at", "", "the newest at or before this time: 2026-11-22, \"2026-11-22 03:00\" or RFC 3339")
 	f.StringVar(&identity, "identity", "", "file with the secret key (age or OpenSSH); that of the kit unless set")
@@ -73,7 +77,8 @@ names a place with backups and --identity the secret key.`,
 	return cmd
 }
 
-func parseAt(s string) (time.Time, error) {
+// parseTime reads the value of a flag that names a time; a day is all of it. Empty: the zero time.
+func parseTime(flag, s string) (time.Time, error) {
 	if s == "" {
 		return time.Time{}, nil
 	}
@@ -85,7 +90,7 @@ func parseAt(s string) (time.Time, error) {
 	if t, err := time.ParseInLocation("2006-01-02", s, time.Local); err == nil {
 		return t.AddDate(0, 0, 1).Add(-time.Second), nil // all of that day
 	}
-	return time.Time{}, usageError{fmt.Errorf("--at %q: write a time such as 2026-11-22 or \"2026-11-22 03:00\"", s)}
+	return time.Time{}, usageError{fmt.Errorf("%s %q: write a time such as 2026-11-22 or \"2026-11-22 03:00\"", flag, s)}
 }
 
 // askPassphrase asks on the terminal, not on standard input.

@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
@@ -36,7 +37,10 @@ type Target struct {
 	closed    atomic.Bool
 }
 
-var _ providers.Target = (*Target)(nil)
+var (
+	_ providers.Target    = (*Target)(nil)
+	_ providers.Historian = (*Target)(nil)
+)
 
 // New reads the files that cfg names, and asks no server.
 func New(cfg Config) (*Target, error) {
@@ -121,7 +125,17 @@ func (t *Target) Get(ctx context.Context, name string, offset, length int64) (io
 		}
 		return http.NoBody, nil
 	}
-	var opts minio.GetObjectOptions
+	return t.open(ctx, name, "", offset, length)
+}
+
+// AsOf is part of providers.Historian.
+func (t *Target) AsOf(at time.Time) providers.Target {
+	return &multipart.Past{Of: t.Locker, At: at, Open: t.open, Shut: t.Close}
+}
+
+// open is Get of a version, or the current one when it is empty, of a length other than 0.
+func (t *Target) open(ctx context.Context, name, version string, offset, length int64) (io.ReadCloser, error) {
+	opts := minio.GetObjectOptions{VersionID: version}
 	opts.Set("Accept-Encoding", "identity")
 	switch {
 	case length > 0:

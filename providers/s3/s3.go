@@ -18,6 +18,7 @@ import (
 	"os"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
@@ -40,7 +41,10 @@ type Target struct {
 	closed    atomic.Bool
 }
 
-var _ providers.Target = (*Target)(nil)
+var (
+	_ providers.Target    = (*Target)(nil)
+	_ providers.Historian = (*Target)(nil)
+)
 
 // New reads the files that cfg and the AWS configuration name, and asks no server.
 func New(cfg Config) (*Target, error) {
@@ -151,7 +155,20 @@ func (t *Target) Get(ctx context.Context, name string, offset, length int64) (io
 		}
 		return http.NoBody, nil
 	}
+	return t.open(ctx, name, "", offset, length)
+}
+
+// AsOf is part of providers.Historian.
+func (t *Target) AsOf(at time.Time) providers.Target {
+	return &multipart.Past{Of: t.Locker, At: at, Open: t.open, Shut: t.Close}
+}
+
+// open is Get of a version, or the current one when it is empty, of a length other than 0.
+func (t *Target) open(ctx context.Context, name, version string, offset, length int64) (io.ReadCloser, error) {
 	in := &s3.GetObjectInput{Bucket: &t.cfg.Bucket, Key: aws.String(t.prefix + name)}
+	if version != "" {
+		in.VersionId = &version
+	}
 	switch {
 	case length > 0:
 		in.Range = aws.String(fmt.Sprintf("bytes=%d-%d", offset, offset+length-1))

@@ -16,7 +16,7 @@ import (
 // OpenBucket opens a target in that bucket of the server, with these settings.
 type OpenBucket func(t testing.TB, bucket, versions string, lock *providers.Lock) providers.Target
 
-// RunS3Locks tests versions, Object Lock and providers.Locker on a real server.
+// RunS3Locks tests versions, Object Lock, providers.Locker and providers.Historian on a real server.
 func RunS3Locks(t *testing.T, s *servers.S3, open OpenBucket) {
 	l := &locks{s, open, s.MakeBucket(t, "versioned", false)}
 	s.MakeBucket(t, "locked", true)
@@ -29,6 +29,8 @@ func RunS3Locks(t *testing.T, s *servers.S3, open OpenBucket) {
 	t.Run("the default of the bucket", l.defaults)
 	t.Run("a bucket without Object Lock", l.refused)
 	t.Run("the clock of the store", l.clock)
+	t.Run("as it was", l.past)
+	t.Run("as it was, without versions", l.present)
 }
 
 type locks struct {

@@ -3,7 +3,6 @@ package disasters_test
 import (
 	"bytes"
 	"crypto/rand"
-	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -86,8 +85,7 @@ func count(all []backup, health string) (n int) {
 }
 
 // Somebody has everything that the host has, its keys too: he removes what he can from every target, lays noise over what a compliance lock
-// keeps, locks that, and wipes the host. The versions from before are fetched by the store's own client into a directory, and
-// restored from there.
+// keeps, locks that, and wipes the host. What was there before is restored from the versions that the bucket keeps.
 func attackerWithCredentials(h *host) outcome {
 	h.lastNight("nas", "minio", "locked")
 	prefix := h.place + "/db-server/"
@@ -117,18 +115,12 @@ func attackerWithCredentials(h *host) outcome {
 	h.must(os.RemoveAll(h.disk))
 
 	began := time.Now()
-	rescued := filepath.Join(h.elsewhere, "rescued")
-	fetchBefore(h, prefix, struck, rescued)
-	h.write(filepath.Join(rescued, ".offsite-target"), "", 0o600) // what makes a directory a target
-	kit, err := os.ReadFile(h.kit)
-	h.must(err)
-	verifier := regexp.MustCompile(`(?m)^db-server\+[0-9a-f]{8}\+\S+$`).FindString(string(kit))
 	fresh := servers.StartContainer(h.t, filepath.Join(h.disk, "new", "pgdata"))
-	got := h.back(fresh, database, "--from", rescued, "--identity", h.kit, "--trust", verifier)
+	got := h.back(fresh, database, "--kit", h.kit, "--as-of", struck.Format(time.RFC3339))
 	took := time.Since(began)
 	h.same("restored", got, h.w.was)
 	return outcome{
-		happened: "backups deleted wherever the host's keys may, noise laid over the locked bucket, host wiped", back: "the bucket with Object Lock (compliance): versions from before, by the store's client", rows: got.rows,
+		happened: "backups deleted wherever the host's keys may, noise laid over the locked bucket, host wiped", back: "the bucket with Object Lock (compliance), by `--as-of`: the versions from before", rows: got.rows,
 		lost: struck.Sub(got.newest), took: took,
 	}
 }
@@ -141,26 +133,6 @@ func versions(h *host, prefix string) (all []minio.ObjectInfo) {
 		all = append(all, o)
 	}
 	return all
-}
-
-// fetchBefore brings each object as it was at an instant into a directory.
-func fetchBefore(h *host, prefix string, at time.Time, dir string) {
-	h.t.Helper()
-	newest := map[string]minio.ObjectInfo{}
-	for _, o := range versions(h, prefix) {
-		if o.LastModified.Before(at) && !o.IsDeleteMarker && o.LastModified.After(newest[o.Key].LastModified) {
-			newest[o.Key] = o
-		}
-	}
-	for key, o := range newest {
-		r, err := h.w.minio.Owner(h.t).GetObject(h.t.Context(), "locked", key, minio.GetObjectOptions{VersionID: o.VersionID})
-		h.must(err)
-		b, err := io.ReadAll(r)
-		h.must(err)
-		path := filepath.Join(dir, strings.TrimPrefix(key, h.place+"/"))
-		h.must(os.MkdirAll(filepath.Dir(path), 0o700))
-		h.must(os.WriteFile(path, b, 0o600))
-	}
 }
 
 // The secret key may have been seen: a new pair is made, and the configuration gets its public key instead of the old one. What was

@@ -88,6 +88,8 @@ func TestPoliciesAreEnoughAndNoMore(t *testing.T) {
 	}
 	h.refused(store, "restore", "put", there[0])
 	h.refused(store, "restore", "delete", there[0])
+	then := time.Now().Truncate(time.Second).Add(time.Second) // --as-of counts in seconds
+	time.Sleep(time.Until(then))
 
 	h.become(store, "agent", "keep: {daily: 3}")
 	for range 3 {
@@ -96,6 +98,10 @@ func TestPoliciesAreEnoughAndNoMore(t *testing.T) {
 	delivers(h, 3)
 	if left := objects(t, store); len(left) != 2*3 {
 		t.Errorf("the agent left %q", left)
+	}
+	h.become(store, "restore", "retention: off")
+	if before, _ := h.offsite(0, "restore", "--as-of", then.Format(time.RFC3339), "--identity", h.path("id.txt"), "-o", "-", "shop"); before != out {
+		t.Errorf("as it was before that, %d bytes came back", len(before))
 	}
 
 	h.become(store, "ship", "retention: off", "keep: {daily: 3}")

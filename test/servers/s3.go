@@ -34,6 +34,8 @@ type S3 struct {
 	CAFile string
 	// Data is its directory.
 	Data string
+	// Redates: unlike S3, it gives an old version the time at which it was replaced.
+	Redates bool
 }
 
 const (
@@ -66,6 +68,7 @@ func VersityGW(t testing.TB) *S3 {
 	t.Helper()
 	data, iam, versions := t.TempDir(), t.TempDir(), t.TempDir()
 	s := newS3(t, data)
+	s.Redates = true
 	address := freePort(t)
 	s.Endpoint = "http://" + address
 	start(t, func() *exec.Cmd {
