@@ -143,6 +143,7 @@ type Agent struct {
 	pulse     *pulse
 	finding   atomic.Pointer[loop] // that takes found dumps
 	unsents   unsents
+	untaken   atomic.Pointer[status.Alarm] // a changed configuration is not in use
 	runs      runs
 	knowledge knowledge
 	alarms    alarms

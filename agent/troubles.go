@@ -28,7 +28,7 @@ func (a *Agent) troubles(h *status.Host, f *facts, unknown error, lasting func(k
 		all = append(all, status.Alarm{Key: "drill/records", Kind: status.KindDrill, Level: status.Warning, Text: fmt.Sprintf("nobody knows how the drills went: %v", unknown)})
 	}
 	if h.Running {
-		return append(all, a.strangerTroubles(f)...)
+		return append(append(all, a.untakenTroubles()...), a.strangerTroubles(f)...)
 	}
 	return append(all, a.noAgent(f)...)
 }

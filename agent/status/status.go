@@ -83,6 +83,7 @@ const (
 	KindStopped  = "stopped"  // no agent runs, or the last one ended without being stopped
 	KindWay      = "way"      // a way out of alarms fails
 	KindStranger = "stranger" // somebody else writes under this host's name
+	KindConfig   = "config"   // the configuration was changed, and the changed one is not in use
 	KindTest     = "test"     // `offsite alarm test`
 )
 

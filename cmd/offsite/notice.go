@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"offsite/agent"
+	"offsite/agent/status"
 )
 
 // What systemd is told (sd_notify(3)). Without it nobody hears any of this.
@@ -33,7 +34,7 @@ func notifying(ctx context.Context, a *agent.Agent) error {
 		if err != nil {
 			return err
 		}
-		if line := answerOf(h); line != told {
+		if line := statusLine(h); line != told {
 			told = line
 			if err := inform("STATUS=" + line); err != nil {
 				return err
@@ -49,6 +50,15 @@ func notifying(ctx context.Context, a *agent.Agent) error {
 			return nil
 		}
 	}
+}
+
+// statusLine is the answer, and of what is wrong the first in one line.
+func statusLine(h *status.Host) string {
+	line := answerOf(h)
+	if len(h.Alarms) > 0 {
+		line += ": " + printable(h.Alarms[0].Text)
+	}
+	return line
 }
 
 // pause is false if ctx ended before it was over.

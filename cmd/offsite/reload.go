@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
+	"golang.org/x/sys/unix"
 
 	"offsite/agent"
 	"offsite/configs"
@@ -39,7 +40,7 @@ type setup struct {
 
 // prepare reads the configuration and opens what it names; whatever is wrong with it is found here. The caller closes the targets.
 func (s *service) prepare() (*setup, error) {
-	c, err := loadConfig(s.config)
+	c, err := s.load()
 	if err != nil {
 		return nil, s.hint(err)
 	}
@@ -50,9 +51,41 @@ func (s *service) prepare() (*setup, error) {
 	return &setup{c, o}, nil
 }
 
+// load reads the configuration, whose watched directories must be those of the host.
+func (s *service) load() (*configs.Config, error) {
+	c, err := loadConfig(s.config)
+	if err != nil || !s.sandboxed {
+		return c, err
+	}
+	for i, w := range c.Watch {
+		seen, err := bound(w.Path)
+		if err == nil && !seen {
+			err = errors.New("the service does not see that directory of the host: it is missing there, or the unit does not name it yet")
+		}
+		if err != nil {
+			return nil, usageError{fmt.Errorf("%s: watch[%d].path: %s: %w", s.config, i, w.Path, err)}
+		}
+	}
+	return c, nil
+}
+
+// bound says whether a path of the sandbox is one of the host, bound into it. What else is there belongs to the sandbox's own root: systemd
+// makes the directories on which it binds, and leaves them there, so that one that the host lacks now may seem to be there, empty for ever.
+// statx(2) tells the mounts apart from Linux 5.8 on; before that any path passes.
+func bound(path string) (bool, error) {
+	var at, root unix.Statx_t
+	for p, into := range map[string]*unix.Statx_t{path: &at, "/": &root} {
+		if err := unix.Statx(unix.AT_FDCWD, p, 0, unix.STATX_MNT_ID, into); err != nil {
+			return false, err
+		}
+	}
+	known := at.Mask&root.Mask&unix.STATX_MNT_ID != 0
+	return !known || at.Mnt_id != root.Mnt_id, nil
+}
+
 // check is prepare without the secrets of targets: systemd gives the credentials to the agent, and not to what a reload runs before.
 func (s *service) check() error {
-	c, err := loadConfig(s.config)
+	c, err := s.load()
 	if err == nil {
 		_, _, err = trusted(c)
 	}
@@ -71,20 +104,48 @@ func (s *service) hint(err error) error {
 func runService(ctx context.Context, s *service) error {
 	asked, done := hangups()
 	defer done()
-	next, err := s.prepare()
+	now, err := s.prepare()
 	if err != nil {
 		return err
 	}
 	defer context.AfterFunc(ctx, func() { inform(daemon.SdNotifyStopping) })()
-	for next != nil && err == nil {
-		next, err = s.run(ctx, next, asked)
+	var before *setup // what goes on if no agent can be begun by now; its targets are closed
+	var untaken error
+	for now != nil {
+		next, err := s.run(ctx, now, untaken, asked)
+		switch failed := (*unbegun)(nil); {
+		case err == nil:
+			before, now, untaken = now, next, nil
+		case before != nil && errors.As(err, &failed):
+			if now, err = s.resume(before, failed); err != nil {
+				return err
+			}
+			before, untaken = nil, failed
+		default:
+			return err
+		}
 	}
-	return err
+	return nil
+}
+
+// unbegun: no agent could be begun by a configuration that is right by itself.
+type unbegun struct{ error }
+
+func (u *unbegun) Unwrap() error { return u.error }
+
+// resume is the setup of before once more, after an agent could not be begun by the changed one.
+func (s *service) resume(before *setup, failed error) (*setup, error) {
+	s.log.Error("no agent can be begun by the changed configuration: the one of before is used again", "err", failed)
+	o, err := agentOptions(before.Config, s.std.err)
+	if err != nil {
+		return nil, errors.Join(failed, err)
+	}
+	return &setup{before.Config, o}, nil
 }
 
 // run runs an agent until ctx ends, or until another configuration is there and valid, which it gives. What was under way then goes on with
-// that where it was, as after every stop.
-func (s *service) run(ctx context.Context, now *setup, asked <-chan os.Signal) (next *setup, err error) {
+// that where it was, as after every stop. untaken is why the configuration that is there is not the one in use; nil: it is.
+func (s *service) run(ctx context.Context, now *setup, untaken error, asked <-chan os.Signal) (next *setup, err error) {
 	defer func() {
 		if err = errors.Join(err, closeTargets(now.Options.Targets)); err != nil && next != nil {
 			next, err = nil, errors.Join(err, closeTargets(next.Options.Targets))
@@ -92,9 +153,12 @@ func (s *service) run(ctx context.Context, now *setup, asked <-chan os.Signal) (
 	}()
 	a, err := agent.New(now.Options)
 	if err != nil {
-		return nil, err
+		return nil, &unbegun{s.hint(err)}
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
+	if untaken != nil {
+		a.Untaken(untaken)
+	}
 	s.log.Info("watching", "version", version, "directories", len(now.Sources), "targets", len(now.Options.Targets))
 	running, stop := context.WithCancel(ctx)
 	defer stop()
@@ -105,7 +169,7 @@ func (s *service) run(ctx context.Context, now *setup, asked <-chan os.Signal) (
 		case err := <-ended:
 			return nil, err
 		case <-asked:
-			if next = s.reload(); next != nil {
+			if next = s.reload(a); next != nil {
 				stop()
 				return next, <-ended
 			}
@@ -113,8 +177,8 @@ func (s *service) run(ctx context.Context, now *setup, asked <-chan os.Signal) (
 	}
 }
 
-// reload is the configuration of now; nil: it is not valid, and the one of before stays in use.
-func (s *service) reload() *setup {
+// reload is the configuration of now; nil: it is not valid, and the one of before stays in use, which is told as long as it is so.
+func (s *service) reload(a *agent.Agent) *setup {
 	if err := notifyReloading(); err != nil {
 		s.log.Warn("cannot tell systemd of the reload", "err", err)
 	}
@@ -124,7 +188,8 @@ func (s *service) reload() *setup {
 		return next
 	}
 	s.log.Error("the changed configuration is not taken: the agent goes on with the one of before", "err", err)
-	inform(daemon.SdNotifyReady, "STATUS=goes on with the configuration of before: the changed one is wrong, see the log")
+	a.Untaken(err)
+	inform(daemon.SdNotifyReady)
 	return nil
 }
 

@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"io/fs"
 	"log/slog"
 	"math/rand/v2"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -187,7 +189,8 @@ func TestReload(t *testing.T) {
 	log.await(t, "the changed configuration is not taken")
 	log.await(t, "hosts")
 	told.until(t, "RELOADING=1\nMONOTONIC_USEC=")
-	told.until(t, "READY=1\nSTATUS=goes on with the configuration of before")
+	told.until(t, "STATUS=db-server: 1 problem: the changed configuration is not in use, the agent goes on with the one of before")
+	log.await(t, "msg=alarm key=config")
 	if strings.Contains(log.String(), "delivered") || strings.Count(log.String(), "msg=watching") != 1 {
 		t.Fatalf("it was too fast for this test, or did not go on: %s", log)
 	}
@@ -217,6 +220,56 @@ func TestReload(t *testing.T) {
 	told.until(t, "STOPPING=1")
 }
 
+// A changed configuration that is right by itself, and by which no agent can be begun, leaves the agent with the one of before; what is
+// mended afterwards is taken.
+func TestReloadBeginsNoAgentThatCannotBe(t *testing.T) {
+	t.Parallel()
+	in := install(t, "nas")
+	path := filepath.Join(in.dir, "offsite.yaml")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, log, signal, wait := in.managed()
+	log.await(t, "msg=watching")
+	unusable := install(t, "nas") // another agent has its state
+	_, theirs, stop, ended := unusable.managed()
+	theirs.await(t, "msg=watching")
+	changed := regexp.MustCompile(`(?m)^state: .*$`).ReplaceAll(text, []byte("state: "+filepath.Join(unusable.dir, "state")))
+	if err := os.WriteFile(path, changed, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	signal(syscall.SIGHUP)
+	log.await(t, "no agent can be begun by the changed configuration")
+	if err := os.WriteFile(filepath.Join(in.dumps, "shop_20261122_030001.sql"), []byte("SELECT 1;\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	log.await(t, "msg=delivered")
+	if err := os.WriteFile(path, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if said, _ := in.run(1, "status"); !strings.Contains(said, "the changed configuration is not in use") {
+		t.Errorf("the status: %s", said)
+	}
+	signal(syscall.SIGHUP)
+	log.await(t, "the configuration was read again")
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		out, _ := in.command(t.Context(), "status").Output() // its exit status is what is waited for
+		said := string(out)
+		if !strings.Contains(said, "the changed configuration") && strings.Contains(said, "is safe") {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("it is told still: %s", said)
+		}
+	}
+	signal(syscall.SIGTERM)
+	stop(syscall.SIGTERM)
+	if err := errors.Join(wait(), ended()); err != nil {
+		t.Errorf("%v: %s", err, log)
+	}
+}
+
 // What `systemctl reload` asks first.
 func TestCheck(t *testing.T) {
 	t.Parallel()
@@ -230,5 +283,50 @@ func TestCheck(t *testing.T) {
 	f.Close()
 	if _, said := in.run(exitUsage, "agent", "--check"); !strings.Contains(said, "hosts") {
 		t.Errorf("it does not say what is wrong: %s", said)
+	}
+}
+
+// In a sandbox a directory that is not bound from the host is none to watch, though it seems to be there.
+func TestWhatIsNotBoundIsNotWatched(t *testing.T) {
+	t.Parallel()
+	in := install(t, "nas")
+	text, err := os.ReadFile(filepath.Join(in.dir, "offsite.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sandbox := t.TempDir()
+	for _, dir := range []string{"srv/data/one", "host/one"} {
+		if err := os.MkdirAll(filepath.Join(sandbox, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const script = `set -e
+cd "$1"
+mount --bind host/one srv/data/one
+for dir in /usr /bin /lib /lib64 "$2"; do
+	test ! -e $dir || { mkdir -p "./$dir"; mount --bind $dir "./$dir"; }
+done
+exec chroot . "$2/offsite" --config "$2/offsite.yaml" agent --check`
+	for _, c := range []struct {
+		watch string
+		want  string // part of what is wrong; empty: nothing
+	}{
+		{"/srv/data/one", ""},
+		{"/srv/data", "watch[0].path: /srv/data: the service does not see that directory of the host"},
+		{"/srv/gone", "/srv/gone cannot be read"},
+	} {
+		changed := strings.Replace(string(text), in.dumps, c.watch, 1)
+		if changed == string(text) {
+			t.Fatalf("nothing to replace in %s", text)
+		}
+		if err := os.WriteFile(filepath.Join(in.dir, "offsite.yaml"), []byte(changed), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command("unshare", "--mount", "bash", "-c", script, "sandbox", sandbox, in.dir)
+		cmd.Env = append(os.Environ(), sandboxVariable+"=1")
+		out, err := cmd.CombinedOutput()
+		if (err == nil) != (c.want == "") || !strings.Contains(string(out), c.want) {
+			t.Errorf("%s: %v: %s, want %q", c.watch, err, out, c.want)
+		}
 	}
 }

@@ -12,7 +12,8 @@ const other = "other"
 // kinds are those of alarms.
 var kinds = []string{
 	status.KindOverdue, status.KindSuspect, status.KindFailing, status.KindUnsent, status.KindRepair, status.KindDrill,
-	status.KindHeld, status.KindJournal, status.KindStopped, status.KindWay, status.KindStranger, status.KindTest, other,
+	status.KindHeld, status.KindJournal, status.KindStopped, status.KindWay, status.KindStranger,
+	status.KindConfig, status.KindTest, other,
 }
 
 // levels are those of alarms.
