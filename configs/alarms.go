@@ -1,7 +1,9 @@
 package configs
 
 import (
+	"bytes"
 	"fmt"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -51,6 +53,54 @@ type Ping struct {
 	Alive   time.Duration    `yaml:"alive"`
 	URL     providers.Secret `yaml:"url"`
 	URLFile string           `yaml:"url_file"`
+}
+
+// LoadAlarms reads the host's name and the ways out of alarms from a configuration that may be wrong in whatever else, since that may be the
+// very trouble that is to be told. A way that is wrong itself is left out. host is empty if it cannot be read; without any way the error is
+// an *Error, or that the file cannot be read.
+func LoadAlarms(path string, checks Checks) (host string, ways []Way, err error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return "", nil, err
+	}
+	checks.Reading = true
+	d := newDecoder(b)
+	if d.root == nil { // its syntax is wrong somewhere: perhaps not there
+		d = newDecoder(only(b, "host", "alarms"))
+	}
+	c := New()
+	d.decode(c)
+	v := &validator{decoder: d, checks: checks}
+	v.alarms(&c.Alarms)
+	for _, w := range c.Alarms.Ways {
+		if !v.noted("alarms.ways." + w.Name) {
+			ways = append(ways, w)
+		}
+	}
+	if len(ways) == 0 {
+		if len(d.mistakes) == 0 {
+			d.note(0, "alarms.ways", "is not there: nobody can be told")
+		}
+		d.sort()
+		return c.Host, nil, &Error{path, d.mistakes}
+	}
+	return c.Host, ways, nil
+}
+
+// only leaves the top-level keys of these names, and makes all other lines empty ones.
+func only(b []byte, names ...string) []byte {
+	lines := bytes.Split(b, []byte("\n"))
+	keep := false
+	for i, line := range lines {
+		if len(line) > 0 && !bytes.ContainsAny(line[:1], " \t#\r") {
+			key, _, _ := bytes.Cut(line, []byte(":"))
+			keep = slices.Contains(names, string(bytes.TrimSpace(key)))
+		}
+		if !keep {
+			lines[i] = nil
+		}
+	}
+	return bytes.Join(lines, []byte("\n"))
 }
 
 // leastRepeat and leastAlive are the shortest times that are no mistake.

@@ -177,7 +177,7 @@ func (in *installing) files(c *configs.Config) (all []installed, err error) {
 			return nil, err
 		}
 	}
-	for unit, v := range map[string]view{"offsite.service": agentView(c, in.root), "offsite-drill.service": drillView(c, in.root), "offsite-alarm@.service": commonView(c, in.root)} {
+	for unit, v := range map[string]view{"offsite.service": agentView(c, in.root), "offsite-drill.service": drillView(c, in.root), "offsite-alarm@.service": alarmView(c)} {
 		text, err := v.dropIn(in.path("/"))
 		if err != nil {
 			return nil, err

@@ -102,7 +102,7 @@ func readOptions(c *configs.Config, log io.Writer) (agent.Options, error) {
 	return agent.Options{
 		Host: c.Host, Zone: zone, Targets: targets, State: c.State, Journal: agentJournal, Program: "offsite " + version,
 		Drills: drills(c), Expect: expectations(c), Expected: c.ExpectedSeries(),
-		Ways: ways(c, time.Now), Pings: pings(c), Grace: c.Alarms.Grace, Repeat: c.Alarms.Repeat,
+		Ways: ways(c.Alarms.Ways, time.Now), Pings: pings(c), Grace: c.Alarms.Grace, Repeat: c.Alarms.Repeat,
 		Now: time.Now, Log: slog.New(slog.NewTextHandler(log, nil)), Observer: quiet{},
 	}, nil
 }

@@ -52,16 +52,8 @@ func below(path string, dirs []string) bool {
 	})
 }
 
-// commonView is what all units need by the configuration: targets, alarms, and the state.
-func commonView(c *configs.Config, root string) (v view) {
-	v.writes(c.State)
-	v.reads(c.SigningKey)
-	for _, t := range c.Targets {
-		v.reads(t.Files()...)
-		if t.Dir != nil {
-			v.writes(boundFor(root, t.Dir.Path, c))
-		}
-	}
+// tells adds what it takes to tell of alarms.
+func (v *view) tells(c *configs.Config) {
 	for _, w := range c.Alarms.Ways {
 		v.reads(w.URLFile)
 		if w.Webhook != nil {
@@ -71,6 +63,26 @@ func commonView(c *configs.Config, root string) (v view) {
 			v.reads(w.Command[0])
 		}
 	}
+}
+
+// alarmView is what the unit needs that tells of the others' failure, and nothing of what may be that failure's cause: a target's key that
+// is gone, say, for without a credential that it names no unit starts.
+func alarmView(c *configs.Config) (v view) {
+	v.tells(c)
+	return v
+}
+
+// commonView is what the agent and the drills need by the configuration: targets, alarms, and the state.
+func commonView(c *configs.Config, root string) (v view) {
+	v.writes(c.State)
+	v.reads(c.SigningKey)
+	for _, t := range c.Targets {
+		v.reads(t.Files()...)
+		if t.Dir != nil {
+			v.writes(boundFor(root, t.Dir.Path, c))
+		}
+	}
+	v.tells(c)
 	for _, p := range c.Alarms.Pings {
 		v.reads(p.URLFile)
 	}

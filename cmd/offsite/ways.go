@@ -50,10 +50,10 @@ func readSecret(value providers.Secret, file string) (string, error) {
 	return s.Reveal(), err
 }
 
-// ways are those of the configuration. One that cannot be opened is there all the same, and fails each time until it can: backups do not
+// ways opens those of the configuration. One that cannot be opened is there all the same, and fails each time until it can: backups do not
 // wait for it, and the others tell of it.
-func ways(c *configs.Config, now func() time.Time) (all []alarm.Way) {
-	for _, w := range c.Alarms.Ways {
+func ways(those []configs.Way, now func() time.Time) (all []alarm.Way) {
+	for _, w := range those {
 		way := &openedWay{name: w.Name, opening: opening[alarm.Way]{open: func() (alarm.Way, error) { return openWay(w, now) }}}
 		all = append(all, notify.AtLeast(status.Level(w.Level), way))
 	}

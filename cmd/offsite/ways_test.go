@@ -89,7 +89,7 @@ func TestAWayThatCannotBeOpenedYet(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := ways(c, time.Now)[0]
+	w := ways(c.Alarms.Ways, time.Now)[0]
 	m := testMessage("h", time.Now())
 	if err := w.Send(t.Context(), m); err == nil || w.Name() != "hook" || !strings.Contains(err.Error(), "later") {
 		t.Error(err)
