@@ -17,7 +17,6 @@ import (
 	"io/fs"
 	"iter"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -238,7 +237,7 @@ func sendBlock(ctx context.Context, s Store, key, upload string, src providers.S
 
 // sameMD5 compares an ETag, which for most stores is the MD5 of the part, with the block.
 func sameMD5(etag string, b *providers.Block) bool {
-	want, err := hex.DecodeString(strings.Trim(etag, `"`))
+	want, err := hex.DecodeString(bare(etag))
 	if err != nil || len(want) != md5.Size {
 		return false
 	}
@@ -274,25 +273,31 @@ func Tidy(ctx context.Context, s Store, key string) error {
 // AbortAll removes all unfinished uploads of a key. A part that is on its way may make an abort fail, or arrive after
 // it, so it looks again, a few times, until nothing is left.
 func AbortAll(ctx context.Context, s Store, key string) error {
-	var last error
-	for try := range 5 {
+	const tries = 5
+	for try := 1; ; try++ {
 		uploads, err := s.Uploads(ctx, key)
 		if err != nil || len(uploads) == 0 {
 			return err
 		}
+		if try > tries {
+			return fmt.Errorf("%d unfinished uploads are left", len(uploads))
+		}
+		var failed error
 		for _, u := range uploads {
 			if err := s.Abort(ctx, key, u); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				last = err
+				failed = err
 			}
 		}
-		if last == nil && try == 0 {
+		if failed != nil && try == tries {
+			return fmt.Errorf("unfinished uploads are left: %w", failed)
+		}
+		if failed == nil && try == 1 {
 			continue
 		}
 		select {
-		case <-time.After(time.Duration(try+1) * 200 * time.Millisecond):
+		case <-time.After(time.Duration(try) * 200 * time.Millisecond):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
-	return errors.Join(errors.New("unfinished uploads are left"), last)
 }

@@ -230,6 +230,17 @@ func TestAbortTriesAgain(t *testing.T) {
 
 		f = interrupted(t, source(1))
 		f.before = func(op string, n int) error {
+			if op == "abort" && n < 5 {
+				return errLine
+			}
+			return nil
+		}
+		if err := multipart.AbortAll(t.Context(), f, key); err != nil || len(f.uploads) > 0 {
+			t.Errorf("the last try did it: %v, %d uploads", err, len(f.uploads))
+		}
+
+		f = interrupted(t, source(1))
+		f.before = func(op string, n int) error {
 			if op == "abort" {
 				return errLine
 			}
