@@ -16,12 +16,15 @@ func translate(err error) error {
 	return multipart.Translate(err, answer.Code, answer.StatusCode)
 }
 
-// missing makes sure that it is the object that is missing and not the bucket. It asks whatever the code says: where
-// the store sent none, the client has made one up.
-func (t *Target) missing(ctx context.Context, object error) error {
-	there, err := t.core.BucketExists(ctx, t.bucket)
+// Missing asks for the bucket whatever the code of object says: where the store sent none, the client has made one up.
+func (s *store) Missing(ctx context.Context, object error) error {
+	return multipart.Missing(object, s.Ask(ctx))
+}
+
+func (s *store) Ask(ctx context.Context) error {
+	there, err := s.core.BucketExists(ctx, s.bucket)
 	if err == nil && !there {
 		err = minio.ErrorResponse{Code: "NoSuchBucket"}
 	}
-	return multipart.Missing(object, translate(err))
+	return translate(err)
 }

@@ -8,22 +8,8 @@ import (
 
 	"github.com/minio/minio-go/v7"
 
-	"offsite/providers"
 	"offsite/providers/multipart"
 )
-
-var _ providers.Locker = (*Target)(nil)
-
-// locker is what the target embeds.
-func (t *Target) locker(mode string) *multipart.Locker {
-	return &multipart.Locker{Keeper: (*store)(t), Prefix: t.prefix, Mode: mode, Ready: t.ready, Ask: t.ask, Transport: t.transport}
-}
-
-// ask is a small question.
-func (t *Target) ask(ctx context.Context) error {
-	_, err := t.core.BucketExists(ctx, t.bucket)
-	return translate(err)
-}
 
 func (s *store) Versions(ctx context.Context, prefix string) iter.Seq2[multipart.Version, error] {
 	return func(yield func(multipart.Version, error) bool) {

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"iter"
 	"net/http"
 
@@ -14,8 +15,15 @@ import (
 	"offsite/providers/multipart"
 )
 
-// store is the calls that an upload is made of.
-type store Target
+// store is the calls of a bucket's client.
+type store struct {
+	core   *minio.Core
+	bucket string
+	class  string // of storage; empty: the bucket's own
+	sums   bool   // x-amz-checksum-sha256 is sent
+}
+
+var _ multipart.Client = (*store)(nil)
 
 // options are those of all uploads. Without "DisableContentSha256" the client would, over plain HTTP, ignore the
 // SHA-256 that it is given, hash the body once more and send it as aws-chunked.
@@ -43,23 +51,7 @@ func (s *store) Create(ctx context.Context, key string, lock multipart.Retention
 	return id, translate(err)
 }
 
-func (s *store) Uploads(ctx context.Context, key string) (ids []string, err error) {
-	for u, err := range s.unfinished(ctx, key) {
-		if err != nil {
-			return nil, err
-		}
-		if u.Key == key {
-			ids = append(ids, u.ID)
-		}
-	}
-	return ids, nil
-}
-
-func (s *store) Unfinished(ctx context.Context) iter.Seq2[multipart.Upload, error] {
-	return s.unfinished(ctx, "")
-}
-
-func (s *store) unfinished(ctx context.Context, prefix string) iter.Seq2[multipart.Upload, error] {
+func (s *store) Unfinished(ctx context.Context, prefix string) iter.Seq2[multipart.Upload, error] {
 	return func(yield func(multipart.Upload, error) bool) {
 		var keyMarker, idMarker string
 		for {
@@ -146,4 +138,38 @@ func (s *store) Stat(ctx context.Context, key string) (multipart.Object, error) 
 
 func (s *store) Remove(ctx context.Context, key string) error {
 	return translate(s.core.RemoveObject(ctx, s.bucket, key, minio.RemoveObjectOptions{}))
+}
+
+func (s *store) Get(ctx context.Context, key, version, ranged string) (body io.ReadCloser, given string, err error) {
+	o := minio.GetObjectOptions{VersionID: version}
+	o.Set("Accept-Encoding", "identity")
+	if ranged != "" {
+		o.Set("Range", ranged)
+	}
+	body, _, header, err := s.core.GetObject(ctx, s.bucket, key, o)
+	switch {
+	case minio.ToErrorResponse(err).Code == "InvalidRange":
+		return http.NoBody, "", nil
+	case err != nil:
+		return nil, "", translate(err)
+	}
+	return body, header.Get("Content-Range"), nil
+}
+
+func (s *store) Head(ctx context.Context, key string) (providers.Object, error) {
+	info, err := s.core.StatObject(ctx, s.bucket, key, minio.StatObjectOptions{})
+	return providers.Object{Name: key, Size: info.Size, Modified: info.LastModified}, translate(err)
+}
+
+func (s *store) List(ctx context.Context, prefix string) iter.Seq2[providers.Object, error] {
+	return func(yield func(providers.Object, error) bool) {
+		for o := range s.core.ListObjectsIter(ctx, s.bucket, minio.ListObjectsOptions{Prefix: prefix, Recursive: true}) {
+			if !yield(providers.Object{Name: o.Key, Size: o.Size, Modified: o.LastModified}, translate(o.Err)) || o.Err != nil {
+				return
+			}
+		}
+		if err := ctx.Err(); err != nil { // which the client takes for the end
+			yield(providers.Object{}, err)
+		}
+	}
 }

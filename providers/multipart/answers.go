@@ -91,15 +91,6 @@ func Missing(object, bucket error) error {
 	return bucket
 }
 
-// Ranged is the error of a Get whose answer is not the range that was asked for, by its Content-Range.
-func Ranged(contentRange string, offset int64) error {
-	var from int64
-	if n, _ := fmt.Sscanf(contentRange, "bytes %d-", &from); n == 1 && from == offset {
-		return nil
-	}
-	return fmt.Errorf("asked for bytes from %d on, and the answer is of range %q: the server, or a proxy, ignores ranges: %w", offset, contentRange, providers.ErrPermanent)
-}
-
 // Wrap gives every error of a target its form.
 func Wrap(ctx context.Context, op, name string, err error) error {
 	if err == nil {

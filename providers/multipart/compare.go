@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// Compare is Compare of providers.Checksummer: an object of one block has its SHA-256, one of several parts the SHA-256 of those of
+// compare says what providers.Checksummer does: an object of one block has its SHA-256, one of several parts the SHA-256 of those of
 // its parts, and their number (Amazon S3 User Guide, "Checking object integrity", composite checksums).
-func Compare(ctx context.Context, s Store, key string, sums [][32]byte) (same, known bool, err error) {
+func compare(ctx context.Context, s Store, key string, sums [][32]byte) (same, known bool, err error) {
 	o, err := s.Stat(ctx, key)
 	if err != nil || o.SHA256 == "" || len(sums) == 0 {
 		return false, false, err

@@ -11,6 +11,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -118,25 +119,17 @@ func (f *fake) Create(ctx context.Context, key string, _ multipart.Retention) (i
 	return id, err
 }
 
-func (f *fake) Uploads(ctx context.Context, key string) (ids []string, err error) {
-	err = f.call(ctx, "uploads", func() error {
-		for id, u := range f.uploads {
-			if u.key == key {
-				ids = append(ids, id)
-			}
-		}
-		slices.Sort(ids)
-		return nil
-	})
-	return ids, err
-}
-
-func (f *fake) Unfinished(ctx context.Context) iter.Seq2[multipart.Upload, error] {
+func (f *fake) Unfinished(ctx context.Context, prefix string) iter.Seq2[multipart.Upload, error] {
 	return func(yield func(multipart.Upload, error) bool) {
-		var all []multipart.Upload
-		err := f.call(ctx, "unfinished", func() error {
-			for id, u := range f.uploads {
-				all = append(all, multipart.Upload{Key: u.key, ID: id, Begun: time.Now()})
+		op, all := "uploads", []multipart.Upload{}
+		if prefix == "" {
+			op = "unfinished"
+		}
+		err := f.call(ctx, op, func() error {
+			for _, id := range slices.Sorted(maps.Keys(f.uploads)) {
+				if u := f.uploads[id]; strings.HasPrefix(u.key, prefix) {
+					all = append(all, multipart.Upload{Key: u.key, ID: id, Begun: time.Now()})
+				}
 			}
 			return nil
 		})

@@ -17,27 +17,27 @@ type Rule struct {
 	Objects, Versions, Uploads int
 }
 
-var _ providers.Inspector = (*Locker)(nil)
+var _ providers.Inspector = (*Bucket)(nil)
 
 // Inspect is part of providers.Inspector.
-func (l *Locker) Inspect(ctx context.Context) (f providers.Facts, err error) {
+func (b *Bucket) Inspect(ctx context.Context) (f providers.Facts, err error) {
 	before := time.Now()
-	if now, err := l.Now(ctx); err != nil {
+	if now, err := b.Now(ctx); err != nil {
 		return f, err // nobody answers, or no store does
 	} else if !now.IsZero() {
 		f.Ahead = ahead(now, before, time.Now())
 	}
-	f.Certificate = l.Transport.certificate()
-	if on, err := l.Keeper.Versioning(ctx); err == nil {
+	f.Certificate = b.Transport.certificate()
+	if on, err := b.Client.Versioning(ctx); err == nil {
 		f.Versions = &on
 	}
-	mode, days, err := l.Keeper.DefaultLock(ctx)
+	mode, days, err := b.Client.DefaultLock(ctx)
 	if err == nil || errors.Is(err, fs.ErrNotExist) || unknownCall(err) {
 		f.Lock = &providers.DefaultLock{Enabled: err == nil, Mode: strings.ToLower(mode), Days: days}
 	}
-	rules, err := l.Keeper.Lifecycle(ctx)
+	rules, err := b.Client.Lifecycle(ctx)
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
-		f.Lifecycle = lifecycle(rules, l.Prefix)
+		f.Lifecycle = lifecycle(rules, b.Prefix)
 	}
 	return f, ctx.Err()
 }

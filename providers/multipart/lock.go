@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"iter"
 	"net/http"
@@ -14,9 +15,20 @@ import (
 	"offsite/providers"
 )
 
-// Keeper is a Store with the calls for buckets that keep versions and locks.
-type Keeper interface {
+// Client is a client of S3: a Store with the calls that read, and those for buckets that keep versions and locks.
+type Client interface {
 	Store
+	// Get opens that version of an object, or the current one when it is empty: the part of it that the header Range asks
+	// for, unless that is empty. It gives the answer's Content-Range. What begins beyond the end is http.NoBody.
+	Get(ctx context.Context, key, version, ranged string) (body io.ReadCloser, given string, err error)
+	// Head describes an object, by its key.
+	Head(ctx context.Context, key string) (providers.Object, error)
+	// List yields the objects whose keys start with prefix, which are their names, in the order of the keys.
+	List(ctx context.Context, prefix string) iter.Seq2[providers.Object, error]
+	// Missing makes sure, as Missing of this package does, that it is the object that is missing and not the bucket.
+	Missing(ctx context.Context, object error) error
+	// Ask asks the store for the bucket: a small question, whose answer has the store's clock.
+	Ask(ctx context.Context) error
 	// DefaultLock is the mode of S3, and the days, of the lock that the bucket gives each new object; 0 days: none. That
 	// the bucket has no Object Lock is fs.ErrNotExist.
 	DefaultLock(ctx context.Context) (mode string, days int, err error)
@@ -82,8 +94,8 @@ func CheckVersions(versions string) error {
 	return &providers.FieldError{Key: "versions", Problem: "is unknown", Remedy: "write hide, or delete to remove what a bucket with versions would go on keeping, unseen"}
 }
 
-// Delete removes an object, or all of its versions, and the unfinished uploads of its key.
-func Delete(ctx context.Context, s Keeper, key string, versions bool) error {
+// remove removes an object, or all of its versions, and the unfinished uploads of its key.
+func remove(ctx context.Context, s Client, key string, versions bool) error {
 	var err error
 	if versions {
 		err = removeVersions(ctx, s, key)
@@ -91,14 +103,14 @@ func Delete(ctx context.Context, s Keeper, key string, versions bool) error {
 		err = s.Remove(ctx, key)
 	}
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
-		err = Tidy(ctx, s, key)
+		err = tidy(ctx, s, key)
 	}
 	return err
 }
 
 // removeVersions takes the oldest first: as long as something is left, what is seen of the object is what it was. A
 // marker over older versions goes last for the same reason: without it they would be seen again.
-func removeVersions(ctx context.Context, s Keeper, key string) error {
+func removeVersions(ctx context.Context, s Client, key string) error {
 	var all []Version
 	for v, err := range s.Versions(ctx, key) {
 		if err != nil {
@@ -138,11 +150,8 @@ func retained(r Retention) error {
 	return &refusal{fs.ErrPermission, "", why}
 }
 
-// Clock is a store's.
-type Clock func(context.Context) (time.Time, error)
-
-// Locked says why the object cannot be removed now, by the store's clock; nil: it can be.
-func Locked(ctx context.Context, s Keeper, key string, clock Clock) (*providers.Retained, error) {
+// locked says why the object cannot be removed now, by the store's clock; nil: it can be.
+func locked(ctx context.Context, s Client, key string, clock func(context.Context) (time.Time, error)) (*providers.Retained, error) {
 	r, err := s.Retention(ctx, key, "")
 	switch {
 	case errors.Is(err, fs.ErrPermission):
@@ -171,10 +180,12 @@ func ParseRetention(h http.Header) (r Retention, err error) {
 	return r, err
 }
 
-// LockNew is the lock for a new object that is to be kept until that instant at least, in that mode: what a request
+// newLock is the lock for a new object that is to be kept until that instant at least, in that mode: what a request
 // asks for takes the place of the bucket's default, which is neither to be shortened nor made weaker. The zero Retention
 // is for an empty mode or the zero time.
-func LockNew(ctx context.Context, s Keeper, mode string, until time.Time, clock Clock) (Retention, error) {
+func newLock(
+	ctx context.Context, s Client, mode string, until time.Time, clock func(context.Context) (time.Time, error),
+) (Retention, error) {
 	if mode == "" || until.IsZero() {
 		return Retention{}, nil
 	}
@@ -186,8 +197,8 @@ func LockNew(ctx context.Context, s Keeper, mode string, until time.Time, clock 
 	return Retention{Mode: mode, Until: later(until, now.AddDate(0, 0, days))}, err
 }
 
-// Extend locks the object until that instant at least. A lock that is there is neither shortened nor made weaker.
-func Extend(ctx context.Context, s Keeper, key, mode string, until time.Time) error {
+// extend locks the object until that instant at least. A lock that is there is neither shortened nor made weaker.
+func extend(ctx context.Context, s Client, key, mode string, until time.Time) error {
 	r, err := s.Retention(ctx, key, "")
 	if err != nil && !errors.Is(err, fs.ErrPermission) {
 		return err
@@ -207,9 +218,9 @@ func Extend(ctx context.Context, s Keeper, key, mode string, until time.Time) er
 	return s.Retain(ctx, key, stronger(mode, r.Mode), until)
 }
 
-// CheckDefault says why the bucket would refuse locks of that mode, as far as it can be asked; there is nothing to refuse
+// checkDefault says why the bucket would refuse locks of that mode, as far as it can be asked; there is nothing to refuse
 // when it is empty.
-func CheckDefault(ctx context.Context, s Keeper, mode string) error {
+func checkDefault(ctx context.Context, s Client, mode string) error {
 	if mode == "" {
 		return nil
 	}
@@ -218,7 +229,7 @@ func CheckDefault(ctx context.Context, s Keeper, mode string) error {
 }
 
 // defaultLock is the bucket's, and the stronger of its mode and the one asked for. Whoever may not ask goes without.
-func defaultLock(ctx context.Context, s Keeper, mode string) (days int, strong string, err error) {
+func defaultLock(ctx context.Context, s Client, mode string) (days int, strong string, err error) {
 	bucket, days, err := s.DefaultLock(ctx)
 	switch {
 	case errors.Is(err, fs.ErrPermission):
@@ -243,8 +254,8 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// CountHidden adds up the versions below prefix that are not the latest of their key.
-func CountHidden(ctx context.Context, s Keeper, prefix string) (h providers.Hidden, err error) {
+// countHidden adds up the versions below prefix that are not the latest of their key.
+func countHidden(ctx context.Context, s Client, prefix string) (h providers.Hidden, err error) {
 	for v, err := range s.Versions(ctx, prefix) {
 		if errors.Is(err, fs.ErrPermission) || unknownCall(err) {
 			return providers.Hidden{}, nil

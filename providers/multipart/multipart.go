@@ -1,5 +1,5 @@
-// Package multipart is what s3 and minio share: the one resumable block upload, the HTTP transport, and what the answers
-// of a store mean.
+// Package multipart is what s3 and minio share: the target itself (Bucket) over the calls of a client, the one resumable
+// block upload, versions and locks, the HTTP transport, and what the answers of a store mean.
 //
 // What an earlier try left needs no record here: the server lists the unfinished uploads of a key and their parts.
 // A part counts when its size is right and its SHA-256, or its MD5 in the ETag where the store keeps no SHA-256, is
@@ -31,10 +31,9 @@ type Store interface {
 	// Retention.
 	PutWhole(ctx context.Context, key string, b *providers.Block, lock Retention) error
 	Create(ctx context.Context, key string, lock Retention) (upload string, err error)
-	// Uploads are the unfinished ones of exactly this key.
-	Uploads(ctx context.Context, key string) ([]string, error)
-	// Unfinished are those of all keys: MinIO cannot list them by prefix.
-	Unfinished(ctx context.Context) iter.Seq2[Upload, error]
+	// Unfinished are the uploads of all keys that start with prefix. It is either a whole key or empty: MinIO lists by
+	// no other prefix.
+	Unfinished(ctx context.Context, prefix string) iter.Seq2[Upload, error]
 	Parts(ctx context.Context, key, upload string) ([]Part, error)
 	// UploadPart stores block i as part i+1.
 	UploadPart(ctx context.Context, key, upload string, b *providers.Block) (Part, error)
@@ -154,16 +153,29 @@ func gone(err error) error {
 	return err
 }
 
+// uploads are the unfinished ones of exactly this key.
+func uploads(ctx context.Context, s Store, key string) (ids []string, err error) {
+	for u, err := range s.Unfinished(ctx, key) {
+		if err != nil {
+			return nil, err
+		}
+		if u.Key == key {
+			ids = append(ids, u.ID)
+		}
+	}
+	return ids, nil
+}
+
 // resume finds the unfinished upload of this key that has most parts.
 func resume(ctx context.Context, s Store, key string, src providers.Source) (upload string, have map[int]Part, err error) {
-	uploads, err := s.Uploads(ctx, key)
+	ids, err := uploads(ctx, s, key)
 	if errors.Is(err, fs.ErrPermission) {
 		return "", nil, nil // write-only credentials: a new upload
 	}
 	if err != nil {
 		return "", nil, err
 	}
-	for _, u := range uploads {
+	for _, u := range ids {
 		parts, err := s.Parts(ctx, key, u)
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) { // to list parts is a right of its own
 			continue
@@ -250,19 +262,19 @@ func sameMD5(etag string, b *providers.Block) bool {
 
 // abortOthers removes what other tries at this key left. The object is complete: what is left costs money, not data.
 func abortOthers(ctx context.Context, s Store, key, upload string) {
-	uploads, err := s.Uploads(ctx, key)
+	ids, err := uploads(ctx, s, key)
 	if err != nil {
 		return
 	}
-	for _, u := range slices.DeleteFunc(uploads, func(u string) bool { return u == upload }) {
+	for _, u := range slices.DeleteFunc(ids, func(u string) bool { return u == upload }) {
 		if s.Abort(ctx, key, u) != nil {
 			return
 		}
 	}
 }
 
-// Tidy is AbortAll for whoever may not be allowed to list uploads: then there is nothing that can be done.
-func Tidy(ctx context.Context, s Store, key string) error {
+// tidy is AbortAll for whoever may not be allowed to list uploads: then there is nothing that can be done.
+func tidy(ctx context.Context, s Store, key string) error {
 	err := AbortAll(ctx, s, key)
 	if errors.Is(err, fs.ErrPermission) {
 		return nil
@@ -275,15 +287,15 @@ func Tidy(ctx context.Context, s Store, key string) error {
 func AbortAll(ctx context.Context, s Store, key string) error {
 	const tries = 5
 	for try := 1; ; try++ {
-		uploads, err := s.Uploads(ctx, key)
-		if err != nil || len(uploads) == 0 {
+		ids, err := uploads(ctx, s, key)
+		if err != nil || len(ids) == 0 {
 			return err
 		}
 		if try > tries {
-			return fmt.Errorf("%d unfinished uploads are left", len(uploads))
+			return fmt.Errorf("%d unfinished uploads are left", len(ids))
 		}
 		var failed error
-		for _, u := range uploads {
+		for _, u := range ids {
 			if err := s.Abort(ctx, key, u); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				failed = err
 			}

@@ -14,41 +14,35 @@ import (
 	"offsite/providers"
 )
 
-// Past is a target of the S3 kinds as it was at an instant. See providers.Historian.
-type Past struct {
-	// Of is the target's Locker.
-	Of *Locker
-	// At is the instant.
-	At time.Time
-	// Open is Get of one version.
-	Open func(ctx context.Context, name, version string, offset, length int64) (io.ReadCloser, error)
-	// Shut closes the target.
-	Shut func() error
+// past is a bucket as it was at an instant. See providers.Historian.
+type past struct {
+	of *Bucket
+	at time.Time
 
 	mu    sync.Mutex
 	known map[string]Version // by name: a backup is read in many pieces, and its past does not change
 }
 
-var _ providers.Target = (*Past)(nil)
+var _ providers.Target = (*past)(nil)
 
 // errPast is what nobody can change.
 var errPast = fmt.Errorf("%w: what was there at an earlier time can only be read", providers.ErrPermanent)
 
 // Put is part of providers.Target.
-func (p *Past) Put(ctx context.Context, name string, _ providers.Source) error {
+func (p *past) Put(ctx context.Context, name string, _ providers.Source) error {
 	return Wrap(ctx, "put", name, errPast)
 }
 
 // Delete is part of providers.Target.
-func (p *Past) Delete(ctx context.Context, name string) error {
+func (p *past) Delete(ctx context.Context, name string) error {
 	return Wrap(ctx, "delete", name, errPast)
 }
 
 // Close is part of providers.Target.
-func (p *Past) Close() error { return p.Shut() }
+func (p *past) Close() error { return p.of.Close() }
 
 // Stat is part of providers.Target.
-func (p *Past) Stat(ctx context.Context, name string) (providers.Object, error) {
+func (p *past) Stat(ctx context.Context, name string) (providers.Object, error) {
 	v, err := p.find(ctx, name)
 	if err != nil {
 		return providers.Object{}, Wrap(ctx, "stat", name, err)
@@ -57,7 +51,7 @@ func (p *Past) Stat(ctx context.Context, name string) (providers.Object, error) 
 }
 
 // Get is part of providers.Target.
-func (p *Past) Get(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error) {
+func (p *past) Get(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error) {
 	v, err := p.find(ctx, name)
 	if err != nil {
 		return nil, Wrap(ctx, "get", name, err)
@@ -65,13 +59,13 @@ func (p *Past) Get(ctx context.Context, name string, offset, length int64) (io.R
 	if length == 0 {
 		return http.NoBody, nil
 	}
-	return p.Open(ctx, name, v.ID, offset, length)
+	return p.of.open(ctx, name, v.ID, offset, length)
 }
 
 // List is part of providers.Target.
-func (p *Past) List(ctx context.Context, prefix string) iter.Seq2[providers.Object, error] {
+func (p *past) List(ctx context.Context, prefix string) iter.Seq2[providers.Object, error] {
 	return func(yield func(providers.Object, error) bool) {
-		for v, err := range p.current(ctx, p.Of.Prefix+prefix) {
+		for v, err := range p.current(ctx, p.of.Prefix+prefix) {
 			if err != nil {
 				yield(providers.Object{}, Wrap(ctx, "list", prefix, err))
 				return
@@ -83,13 +77,13 @@ func (p *Past) List(ctx context.Context, prefix string) iter.Seq2[providers.Obje
 	}
 }
 
-func (p *Past) object(v Version) providers.Object {
-	return providers.Object{Name: strings.TrimPrefix(v.Key, p.Of.Prefix), Size: v.Size, Modified: v.Stored}
+func (p *past) object(v Version) providers.Object {
+	return providers.Object{Name: strings.TrimPrefix(v.Key, p.of.Prefix), Size: v.Size, Modified: v.Stored}
 }
 
 // find is the version of one name.
-func (p *Past) find(ctx context.Context, name string) (Version, error) {
-	if err := p.Of.Ready(ctx, name); err != nil {
+func (p *past) find(ctx context.Context, name string) (Version, error) {
+	if err := p.of.ready(ctx, name); err != nil {
 		return Version{}, err
 	}
 	p.mu.Lock()
@@ -98,11 +92,11 @@ func (p *Past) find(ctx context.Context, name string) (Version, error) {
 	if ok {
 		return v, nil
 	}
-	for v, err := range p.current(ctx, p.Of.Prefix+name) {
+	for v, err := range p.current(ctx, p.of.Prefix+name) {
 		if err != nil {
 			return Version{}, err
 		}
-		if v.Key != p.Of.Prefix+name { // those that only begin with it come after it
+		if v.Key != p.of.Prefix+name { // those that only begin with it come after it
 			break
 		}
 		p.mu.Lock()
@@ -118,10 +112,10 @@ func (p *Past) find(ctx context.Context, name string) (Version, error) {
 
 // current yields, of each key that starts with prefix, the version that was current at the instant, unless it was deleted then. Of two of
 // one second the store's newer one counts, which it names first, and an object rather than its deletion.
-func (p *Past) current(ctx context.Context, prefix string) iter.Seq2[Version, error] {
+func (p *past) current(ctx context.Context, prefix string) iter.Seq2[Version, error] {
 	return func(yield func(Version, error) bool) {
 		var best Version // of the key whose versions are coming; its Key is empty if none is old enough
-		for v, err := range p.Of.Keeper.Versions(ctx, prefix) {
+		for v, err := range p.of.Client.Versions(ctx, prefix) {
 			if err != nil {
 				yield(Version{}, err)
 				return
@@ -132,7 +126,7 @@ func (p *Past) current(ctx context.Context, prefix string) iter.Seq2[Version, er
 				}
 				best = Version{}
 			}
-			if !v.Stored.After(p.At) && (best.Key == "" || v.Stored.After(best.Stored) || best.Marker && !v.Marker && v.Stored.Equal(best.Stored)) {
+			if !v.Stored.After(p.at) && (best.Key == "" || v.Stored.After(best.Stored) || best.Marker && !v.Marker && v.Stored.Equal(best.Stored)) {
 				best = v
 			}
 		}

@@ -19,7 +19,7 @@ type Upload struct {
 // but for those of the keys in spare, and gives how many there were. Credentials that may not look or abort leave it at that.
 func Sweep(ctx context.Context, s Store, prefix string, before time.Time, spare []string) (removed int, err error) {
 	var old []Upload
-	for u, err := range s.Unfinished(ctx) {
+	for u, err := range s.Unfinished(ctx, "") {
 		if errors.Is(err, fs.ErrPermission) {
 			return 0, nil
 		}

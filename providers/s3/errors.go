@@ -39,11 +39,15 @@ func aboutCredentials(err error) bool {
 	return errors.As(err, &call) && errors.As(call.Err, &within)
 }
 
-// missing makes sure that it is the object that is missing and not the bucket, unless the store has said so.
-func (t *Target) missing(ctx context.Context, object error) error {
+// Missing asks for the bucket, unless the store has said that it is the object.
+func (s *store) Missing(ctx context.Context, object error) error {
 	if code(object) == "NoSuchKey" {
 		return object
 	}
-	_, err := t.client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &t.cfg.Bucket})
-	return multipart.Missing(object, translate(err))
+	return multipart.Missing(object, s.Ask(ctx))
+}
+
+func (s *store) Ask(ctx context.Context) error {
+	_, err := s.client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &s.cfg.Bucket})
+	return translate(err)
 }

@@ -11,22 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
-	"offsite/providers"
 	"offsite/providers/multipart"
 )
-
-var _ providers.Locker = (*Target)(nil)
-
-// locker is what the target embeds.
-func (t *Target) locker(mode string) *multipart.Locker {
-	return &multipart.Locker{Keeper: (*store)(t), Prefix: t.prefix, Mode: mode, Ready: t.ready, Ask: t.ask, Transport: t.transport}
-}
-
-// ask is a small question.
-func (t *Target) ask(ctx context.Context) error {
-	_, err := t.client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &t.cfg.Bucket})
-	return translate(err)
-}
 
 // end is when a lock ends; nil: there is none.
 func end(lock multipart.Retention) *time.Time {

@@ -7,44 +7,20 @@ package s3
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/hex"
-	"errors"
-	"fmt"
-	"io"
-	"io/fs"
-	"iter"
 	"net/http"
 	"os"
-	"strings"
-	"sync/atomic"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/smithy-go/middleware"
 
 	"offsite/providers"
 	"offsite/providers/multipart"
 )
 
 // Target is one bucket, below a prefix.
-type Target struct {
-	*multipart.Locker
-	client    *s3.Client
-	transport *multipart.Transport
-	cfg       Config
-	prefix    string // with its slash
-	closed    atomic.Bool
-}
-
-var (
-	_ providers.Target    = (*Target)(nil)
-	_ providers.Historian = (*Target)(nil)
-)
+type Target struct{ *multipart.Bucket }
 
 // New reads the files that cfg and the AWS configuration name, and asks no server.
 func New(cfg Config) (*Target, error) {
@@ -91,14 +67,11 @@ func New(cfg Config) (*Target, error) {
 			o.BaseEndpoint = &cfg.Endpoint
 		}
 	})
-	prefix := strings.Trim(cfg.Prefix, "/")
-	if prefix != "" {
-		prefix += "/"
-	}
 	cfg.AccessKey, cfg.SecretKey = providers.Secret{}, providers.Secret{} // the client has them, and fmt would show them here
-	t := &Target{client: client, transport: transport, cfg: cfg, prefix: prefix}
-	t.Locker = t.locker(multipart.Mode(cfg.Lock))
-	return t, nil
+	return &Target{&multipart.Bucket{
+		Client: &store{client, cfg}, Transport: transport,
+		Prefix: multipart.Prefix(cfg.Prefix), Mode: multipart.Mode(cfg.Lock), AllVersions: cfg.Versions == "delete",
+	}}, nil
 }
 
 // stay follows no redirect: of a PUT the client would make a GET, and take its answer for success.
@@ -120,165 +93,3 @@ func (c *Config) keys() (aws.CredentialsProvider, error) {
 	}
 	return credentials.NewStaticCredentialsProvider(access.Reveal(), secret.Reveal(), token.Reveal()), nil
 }
-
-// ready is what every call checks first.
-func (t *Target) ready(ctx context.Context, name string) error {
-	if t.closed.Load() {
-		return fs.ErrClosed
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return providers.CheckName(name)
-}
-
-// Put is part of providers.Target.
-func (t *Target) Put(ctx context.Context, name string, src providers.Source) error {
-	err := t.ready(ctx, name)
-	if err == nil {
-		var lock multipart.Retention
-		if lock, err = t.Locker.New(ctx, src); err == nil {
-			err = multipart.Put(ctx, (*store)(t), t.prefix+name, src, lock)
-		}
-	}
-	return multipart.Wrap(ctx, "put", name, err)
-}
-
-// Get is part of providers.Target.
-func (t *Target) Get(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error) {
-	if err := t.ready(ctx, name); err != nil {
-		return nil, multipart.Wrap(ctx, "get", name, err)
-	}
-	if length == 0 {
-		if _, err := t.Stat(ctx, name); err != nil {
-			return nil, err
-		}
-		return http.NoBody, nil
-	}
-	return t.open(ctx, name, "", offset, length)
-}
-
-// AsOf is part of providers.Historian.
-func (t *Target) AsOf(at time.Time) providers.Target {
-	return &multipart.Past{Of: t.Locker, At: at, Open: t.open, Shut: t.Close}
-}
-
-// open is Get of a version, or the current one when it is empty, of a length other than 0.
-func (t *Target) open(ctx context.Context, name, version string, offset, length int64) (io.ReadCloser, error) {
-	in := &s3.GetObjectInput{Bucket: &t.cfg.Bucket, Key: aws.String(t.prefix + name)}
-	if version != "" {
-		in.VersionId = &version
-	}
-	switch {
-	case length > 0:
-		in.Range = aws.String(fmt.Sprintf("bytes=%d-%d", offset, offset+length-1))
-	case offset > 0:
-		in.Range = aws.String(fmt.Sprintf("bytes=%d-", offset))
-	}
-	out, err := t.client.GetObject(ctx, in)
-	if code(err) == "InvalidRange" {
-		return http.NoBody, nil
-	}
-	if err = translate(err); isMissing(err) {
-		err = t.missing(ctx, err)
-	}
-	if err == nil && in.Range != nil {
-		if err = multipart.Ranged(aws.ToString(out.ContentRange), offset); err != nil {
-			out.Body.Close()
-		}
-	}
-	if err != nil {
-		return nil, multipart.Wrap(ctx, "get", name, err)
-	}
-	return &reader{out.Body, func(err error) error { return multipart.Wrap(ctx, "get", name, err) }}, nil
-}
-
-// reader gives the errors of a body the contract's form.
-type reader struct {
-	io.ReadCloser
-	wrap func(error) error
-}
-
-func (r *reader) Read(p []byte) (int, error) {
-	n, err := r.ReadCloser.Read(p)
-	if err != nil && err != io.EOF {
-		err = r.wrap(err)
-	}
-	return n, err
-}
-
-// Stat is part of providers.Target.
-func (t *Target) Stat(ctx context.Context, name string) (providers.Object, error) {
-	if err := t.ready(ctx, name); err != nil {
-		return providers.Object{}, multipart.Wrap(ctx, "stat", name, err)
-	}
-	out, err := t.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &t.cfg.Bucket, Key: aws.String(t.prefix + name)})
-	if err = translate(err); isMissing(err) {
-		err = t.missing(ctx, err)
-	}
-	if err != nil {
-		return providers.Object{}, multipart.Wrap(ctx, "stat", name, err)
-	}
-	return providers.Object{Name: name, Size: aws.ToInt64(out.ContentLength), Modified: aws.ToTime(out.LastModified)}, nil
-}
-
-// Compare is part of providers.Checksummer.
-func (t *Target) Compare(ctx context.Context, name string, sums [][32]byte) (same, known bool, err error) {
-	if err := t.ready(ctx, name); err != nil {
-		return false, false, multipart.Wrap(ctx, "stat", name, err)
-	}
-	same, known, err = multipart.Compare(ctx, (*store)(t), t.prefix+name, sums)
-	return same, known, multipart.Wrap(ctx, "stat", name, err)
-}
-
-// List is part of providers.Target.
-func (t *Target) List(ctx context.Context, prefix string) iter.Seq2[providers.Object, error] {
-	return func(yield func(providers.Object, error) bool) {
-		if t.closed.Load() {
-			yield(providers.Object{}, multipart.Wrap(ctx, "list", prefix, fs.ErrClosed))
-			return
-		}
-		pages := s3.NewListObjectsV2Paginator(t.client, &s3.ListObjectsV2Input{Bucket: &t.cfg.Bucket, Prefix: aws.String(t.prefix + prefix)})
-		for pages.HasMorePages() {
-			page, err := pages.NextPage(ctx)
-			if err != nil {
-				yield(providers.Object{}, multipart.Wrap(ctx, "list", prefix, translate(err)))
-				return
-			}
-			for _, o := range page.Contents {
-				name := strings.TrimPrefix(aws.ToString(o.Key), t.prefix)
-				if !yield(providers.Object{Name: name, Size: aws.ToInt64(o.Size), Modified: aws.ToTime(o.LastModified)}, nil) {
-					return
-				}
-			}
-		}
-	}
-}
-
-// Delete is part of providers.Target.
-func (t *Target) Delete(ctx context.Context, name string) error {
-	err := t.ready(ctx, name)
-	if err == nil {
-		err = multipart.Delete(ctx, (*store)(t), t.prefix+name, t.cfg.Versions == "delete")
-	}
-	return multipart.Wrap(ctx, "delete", name, err)
-}
-
-// Close is part of providers.Target.
-func (t *Target) Close() error {
-	t.closed.Store(true)
-	t.transport.Close()
-	return nil
-}
-
-// hashed gives the signer the SHA-256 of the body, which it would compute otherwise.
-func hashed(sum [32]byte) func(*s3.Options) {
-	set := middleware.InitializeMiddlewareFunc("offsite payload hash", func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
-		return next.HandleInitialize(v4.SetPayloadHash(ctx, hex.EncodeToString(sum[:])), in)
-	})
-	return s3.WithAPIOptions(func(s *middleware.Stack) error { return s.Initialize.Add(set, middleware.Before) })
-}
-
-func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) }
-
-func base64Sum(sum [32]byte) *string { return aws.String(base64.StdEncoding.EncodeToString(sum[:])) }

@@ -3,20 +3,30 @@ package s3
 import (
 	"context"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
+	"net/http"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/smithy-go/middleware"
 
 	"offsite/providers"
 	"offsite/providers/multipart"
 )
 
-// store is the calls that an upload is made of.
-type store Target
+// store is the calls of a bucket's client.
+type store struct {
+	client *s3.Client
+	cfg    Config // without its secrets
+}
+
+var _ multipart.Client = (*store)(nil)
 
 func (s *store) kmsKey() *string {
 	if s.cfg.KMSKey == "" {
@@ -78,23 +88,7 @@ func (s *store) Create(ctx context.Context, key string, lock multipart.Retention
 	return aws.ToString(out.UploadId), nil
 }
 
-func (s *store) Uploads(ctx context.Context, key string) (ids []string, err error) {
-	for u, err := range s.unfinished(ctx, key) {
-		if err != nil {
-			return nil, err
-		}
-		if u.Key == key {
-			ids = append(ids, u.ID)
-		}
-	}
-	return ids, nil
-}
-
-func (s *store) Unfinished(ctx context.Context) iter.Seq2[multipart.Upload, error] {
-	return s.unfinished(ctx, "")
-}
-
-func (s *store) unfinished(ctx context.Context, prefix string) iter.Seq2[multipart.Upload, error] {
+func (s *store) Unfinished(ctx context.Context, prefix string) iter.Seq2[multipart.Upload, error] {
 	return func(yield func(multipart.Upload, error) bool) {
 		pages := s3.NewListMultipartUploadsPaginator(s.client, &s3.ListMultipartUploadsInput{Bucket: &s.cfg.Bucket, Prefix: &prefix})
 		for pages.HasMorePages() {
@@ -192,3 +186,58 @@ func (s *store) Remove(ctx context.Context, key string) error {
 	_, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.cfg.Bucket, Key: &key})
 	return translate(err)
 }
+
+func (s *store) Get(ctx context.Context, key, version, ranged string) (body io.ReadCloser, given string, err error) {
+	in := &s3.GetObjectInput{Bucket: &s.cfg.Bucket, Key: &key}
+	if version != "" {
+		in.VersionId = &version
+	}
+	if ranged != "" {
+		in.Range = &ranged
+	}
+	out, err := s.client.GetObject(ctx, in)
+	switch {
+	case code(err) == "InvalidRange":
+		return http.NoBody, "", nil
+	case err != nil:
+		return nil, "", translate(err)
+	}
+	return out.Body, aws.ToString(out.ContentRange), nil
+}
+
+func (s *store) Head(ctx context.Context, key string) (providers.Object, error) {
+	out, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.cfg.Bucket, Key: &key})
+	if err != nil {
+		return providers.Object{}, translate(err)
+	}
+	return providers.Object{Name: key, Size: aws.ToInt64(out.ContentLength), Modified: aws.ToTime(out.LastModified)}, nil
+}
+
+func (s *store) List(ctx context.Context, prefix string) iter.Seq2[providers.Object, error] {
+	return func(yield func(providers.Object, error) bool) {
+		pages := s3.NewListObjectsV2Paginator(s.client, &s3.ListObjectsV2Input{Bucket: &s.cfg.Bucket, Prefix: &prefix})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(ctx)
+			if err != nil {
+				yield(providers.Object{}, translate(err))
+				return
+			}
+			for _, o := range page.Contents {
+				if !yield(providers.Object{Name: aws.ToString(o.Key), Size: aws.ToInt64(o.Size), Modified: aws.ToTime(o.LastModified)}, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// hashed gives the signer the SHA-256 of the body, which it would compute otherwise.
+func hashed(sum [32]byte) func(*s3.Options) {
+	set := middleware.InitializeMiddlewareFunc("offsite payload hash", func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
+		return next.HandleInitialize(v4.SetPayloadHash(ctx, hex.EncodeToString(sum[:])), in)
+	})
+	return s3.WithAPIOptions(func(s *middleware.Stack) error { return s.Initialize.Add(set, middleware.Before) })
+}
+
+// base64Sum is a SHA-256 as S3 writes it.
+func base64Sum(sum [32]byte) *string { return aws.String(base64.StdEncoding.EncodeToString(sum[:])) }
