@@ -60,7 +60,7 @@ func RunS3Crowd(t *testing.T, open OpenS3) {
 	var pages atomic.Int64
 	server := httptest.NewServer(crowd(5*crowdPage+1, &pages))
 	defer server.Close()
-	target := open(t, server.URL, unhurried)
+	target := open.stub(t, server.URL, unhurried)
 	seen := 0
 	for o, err := range target.List(t.Context(), "") {
 		if err != nil {
@@ -84,7 +84,7 @@ func BenchmarkS3Crowd(b *testing.B, open OpenS3) {
 	var pages atomic.Int64
 	server := httptest.NewServer(crowd(1<<40, &pages))
 	defer server.Close()
-	next, stop := iter.Pull2(open(b, server.URL, unhurried).List(b.Context(), ""))
+	next, stop := iter.Pull2(open.stub(b, server.URL, unhurried).List(b.Context(), ""))
 	defer stop()
 	page := func() {
 		for range crowdPage {

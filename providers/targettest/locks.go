@@ -13,17 +13,15 @@ import (
 	"offsite/test/servers"
 )
 
-// OpenBucket opens a target in that bucket of the server, with these settings.
-type OpenBucket func(t testing.TB, bucket, versions string, lock *providers.Lock) providers.Target
-
 // RunS3Locks tests versions, Object Lock, providers.Locker and providers.Historian on a real server.
-func RunS3Locks(t *testing.T, s *servers.S3, open OpenBucket) {
+func RunS3Locks(t *testing.T, s *servers.S3, open OpenS3) {
 	l := &locks{s, open, s.MakeBucket(t, "versioned", false)}
 	s.MakeBucket(t, "locked", true)
 	t.Run("hide keeps what was deleted and says so", l.hide)
 	t.Run("delete removes every version", l.remove)
 	t.Run("a bucket without versions", l.plain)
-	t.Run("what is locked stays until then", l.locked)
+	t.Run("what is locked stays", l.locked)
+	t.Run("a lock ends", l.ended)
 	t.Run("a lock is extended and never shortened", l.extended)
 	t.Run("a legal hold has no end", l.hold)
 	t.Run("the default of the bucket", l.defaults)
@@ -35,8 +33,16 @@ func RunS3Locks(t *testing.T, s *servers.S3, open OpenBucket) {
 
 type locks struct {
 	server *servers.S3
-	open   OpenBucket
+	kind   OpenS3
 	owner  *minio.Client
+}
+
+// open opens a target in that bucket of the server, with these settings.
+func (l *locks) open(t testing.TB, bucket, versions string, lock *providers.Lock) providers.Target {
+	t.Helper()
+	at := On(l.server)
+	at.Bucket, at.Versions, at.Lock = bucket, versions, lock
+	return l.kind(t, at)
 }
 
 const object = "host/series/object.age"
@@ -152,7 +158,7 @@ func until(t testing.TB, target providers.Target, name string) time.Time {
 
 func (l *locks) locked(t *testing.T) {
 	target := l.open(t, "locked", "delete", &providers.Lock{Mode: "governance"})
-	end := storeNow(t, target).Add(3 * time.Second)
+	end := storeNow(t, target).Add(time.Hour)
 	put(t, target, 5, end)
 	for _, name := range []string{object, object + ".manifest"} {
 		if got := until(t, target, name); !got.Equal(end) {
@@ -167,13 +173,28 @@ func (l *locks) locked(t *testing.T) {
 	if _, err := target.Stat(t.Context(), object); err != nil {
 		t.Errorf("after the refusal: %v", err)
 	}
-	for !until(t, target, object).IsZero() { // the store's time goes by
+}
+
+// ended: a lock ends by itself. The store refuses one that has ended before it comes, as on a machine that was busy.
+func (l *locks) ended(t *testing.T) {
+	const name = "host/series/ended"
+	target := l.open(t, "locked", "delete", &providers.Lock{Mode: "governance"})
+	for wait := 2 * time.Second; ; wait *= 4 {
+		err := target.Put(t.Context(), name, providers.LockedSource(NewSource(10, 10, 10), storeNow(t, target).Add(wait)))
+		if err == nil {
+			break
+		}
+		if wait > time.Minute {
+			t.Fatal(err)
+		}
+	}
+	for !until(t, target, name).IsZero() { // the store's time goes by
 		time.Sleep(200 * time.Millisecond)
 	}
-	if err := target.Delete(t.Context(), object); err != nil {
+	if err := target.Delete(t.Context(), name); err != nil {
 		t.Errorf("after the lock has ended: %v", err)
 	}
-	if n := l.count(t, "locked", object); n != 0 {
+	if n := l.count(t, "locked", name); n != 0 {
 		t.Errorf("%d versions are left", n)
 	}
 }

@@ -11,11 +11,12 @@ import (
 	"offsite/providers"
 )
 
-// RunS3LostAnswer puts an object of several blocks through a proxy before the real server at endpoint, which it
-// reaches by to. The server completes the object, and the proxy drops the connection instead of passing the answer on.
+// lostAnswer puts an object of several blocks through a proxy before the real server of bucket, which it reaches by to.
+// The server completes the object, and the proxy drops the connection instead of passing the answer on.
 // (The host name is part of the signature; servers take the one that the client sent.)
-func RunS3LostAnswer(t *testing.T, open OpenS3, endpoint string, to http.RoundTripper, block int64) {
-	server, err := url.Parse(endpoint)
+func (open OpenS3) lostAnswer(t *testing.T, bucket S3, to http.RoundTripper) {
+	const block = smallestPart
+	server, err := url.Parse(bucket.Endpoint)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,8 +41,9 @@ func RunS3LostAnswer(t *testing.T, open OpenS3, endpoint string, to http.RoundTr
 	defer proxy.Close()
 
 	src := NewSource(1, 2*block+3, block)
-	target := open(t, proxy.URL, unhurried)
-	defer target.Close()
+	bucket.Endpoint, bucket.IdleTimeout = proxy.URL, unhurried
+	target := open(t, bucket)
+	defer target.Close() // before the proxy
 	if err := target.Put(t.Context(), "lost", src); err != nil {
 		t.Fatal(err)
 	}

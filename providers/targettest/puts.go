@@ -150,8 +150,9 @@ func (s *suite) interrupt(t *testing.T, name string, src *Source, at int) {
 	src.Fail = nil
 }
 
-// RunSwitch interrupts a Put through one handle to a store and ends it through another, which has other settings.
-func RunSwitch(t *testing.T, before, after providers.Target, block int64) {
+// runSwitch interrupts a Put through one handle to a store and ends it through another, which has other settings.
+func runSwitch(t *testing.T, before, after providers.Target) {
+	const block = smallestPart
 	s := &suite{Config{Open: func(testing.TB) providers.Target { return before }}, ""}
 	src := NewSource(1, 6*block, block)
 	s.interrupt(t, "switched", src, 4)

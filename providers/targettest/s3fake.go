@@ -211,7 +211,7 @@ func (open OpenS3) pages(t *testing.T) {
 		parts[i+1] = fakePart{i + 1, len(b), etag(b), base64.StdEncoding.EncodeToString(sum[:]), b}
 	}
 	f.begin("x2", "of another object")
-	if err := open(t, f.URL, unhurried).Put(t.Context(), "x", src); err != nil {
+	if err := open.stub(t, f.URL, unhurried).Put(t.Context(), "x", src); err != nil {
 		t.Fatal(err)
 	}
 	if string(f.objects["x"]) != string(src.bytes) || src.Made() != blocks-sent {
@@ -225,7 +225,7 @@ func (open OpenS3) pages(t *testing.T) {
 // A Put that is under way when its target is closed fails, and opens no connections that nobody closes.
 func (open OpenS3) closes(t *testing.T) {
 	f, src := newFakeS3(t), NewSource(1, 90, 10)
-	target := open(t, f.URL, unhurried)
+	target := open.stub(t, f.URL, unhurried)
 	src.Fail = func(_ context.Context, i int) error {
 		if i == 5 {
 			return target.Close()
@@ -254,7 +254,11 @@ func (open OpenS3) closes(t *testing.T) {
 // store to keep only where it is wanted. Neither trailers nor other checksums, of which some stores know nothing.
 func RunS3Headers(t *testing.T, open OpenS3, checksums bool) {
 	f := newFakeS3(t)
-	target := open(t, f.URL, unhurried)
+	bucket := played(f.URL, unhurried)
+	if bucket.Checksums = "auto"; !checksums {
+		bucket.Checksums = "off"
+	}
+	target := open(t, bucket)
 	for _, src := range []providers.Source{NewSource(1, 25, 10), NewSource(2, 5, 10), providers.Bytes(nil)} {
 		if err := target.Put(t.Context(), "x", src); err != nil {
 			t.Fatal(err)

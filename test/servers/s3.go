@@ -1,4 +1,4 @@
-// Package servers starts real servers for tests: MinIO, versitygw, OpenSSH, PostgreSQL.
+// Package servers starts real servers for tests: MinIO, versitygw, OpenSSH, PostgreSQL, MariaDB, and toxiproxy between them.
 package servers
 
 import (
@@ -101,6 +101,12 @@ func (s *S3) MakeBucket(t testing.TB, name string, locks bool) *minio.Client {
 	return owner
 }
 
+// Transport reaches the server, whose certificate it trusts, and keeps no connection.
+func (s *S3) Transport(t testing.TB) *http.Transport {
+	t.Helper()
+	return &http.Transport{DisableKeepAlives: true, TLSClientConfig: roots(t, s.CAFile)}
+}
+
 // Owner is a client that may do everything.
 func (s *S3) Owner(t testing.TB) *minio.Client {
 	t.Helper()
@@ -108,8 +114,7 @@ func (s *S3) Owner(t testing.TB) *minio.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	transport := &http.Transport{DisableKeepAlives: true, TLSClientConfig: roots(t, s.CAFile)}
-	owner, err := minio.New(u.Host, &minio.Options{Creds: credentials.NewStaticV4(s.AccessKey, s.SecretKey, ""), Secure: s.CAFile != "", Transport: transport, Region: "us-east-1"})
+	owner, err := minio.New(u.Host, &minio.Options{Creds: credentials.NewStaticV4(s.AccessKey, s.SecretKey, ""), Secure: s.CAFile != "", Transport: s.Transport(t), Region: "us-east-1"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +156,7 @@ func freePort(t testing.TB) string {
 // it is ready before it does.
 func start(t testing.TB, make func() *exec.Cmd, s *S3, health string) {
 	t.Helper()
-	transport := &http.Transport{DisableKeepAlives: true, TLSClientConfig: roots(t, s.CAFile)}
+	transport := s.Transport(t)
 	client := &http.Client{Timeout: time.Second, Transport: transport}
 	s.Process = run(t, make, func() bool {
 		answer, err := client.Get(s.Endpoint + health)

@@ -40,7 +40,7 @@ func (s *S3) AddUser(t testing.TB, name, secret string, policy []byte) {
 		t.Fatal(err)
 	}
 	request.Header.Set("X-Amz-Content-Sha256", hex.EncodeToString(sum[:]))
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: roots(t, s.CAFile)}}
+	client := &http.Client{Transport: s.Transport(t)}
 	answer, err := client.Do(signer.SignV4(*request, s.AccessKey, s.SecretKey, "", "us-east-1"))
 	if err != nil {
 		t.Fatal(err)
