@@ -1,13 +1,9 @@
 package servers
 
 import (
-	"bytes"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
-	"strconv"
-	"syscall"
 	"testing"
 )
 
@@ -31,26 +27,15 @@ func StartMariaDB(t testing.TB) *MariaDB {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	m := &MariaDB{Socket: filepath.Join(dir, "sock")}
 	data := filepath.Join(dir, "data")
-	as := &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if os.Geteuid() == 0 { // the server refuses to be root
-		u, err := user.Lookup("mysql")
-		if err != nil {
-			t.Fatal(err)
-		}
-		uid, _ := strconv.Atoi(u.Uid)
-		gid, _ := strconv.Atoi(u.Gid)
-		as.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
-		if err := os.Chown(dir, uid, gid); err != nil {
-			t.Fatal(err)
-		}
-	}
+	as := unprivileged(t, "mysql", dir)
 	prepare := exec.Command(install, "--no-defaults", "--datadir="+data, "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve")
 	prepare.SysProcAttr, prepare.Dir = as, dir
 	if out, err := prepare.CombinedOutput(); err != nil {
 		t.Fatalf("mariadb-install-db: %v: %s", err, out)
 	}
 	run(t, func() *exec.Cmd {
-		cmd := exec.Command(server, "--no-defaults", "--datadir="+data, "--socket="+m.Socket, "--pid-file="+filepath.Join(dir, "pid"), "--skip-networking", "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=16M")
+		cmd := exec.Command(server, "--no-defaults", "--datadir="+data, "--socket="+m.Socket, "--pid-file="+filepath.Join(dir, "pid"), "--skip-networking",
+			"--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=16M")
 		cmd.SysProcAttr, cmd.Dir = as, dir
 		return cmd
 	}, func() bool { return m.command("mariadb-admin", "-uroot", "ping").Run() == nil })
@@ -65,14 +50,5 @@ func (m *MariaDB) command(name string, args ...string) *exec.Cmd {
 // Run runs a client program, with input if it is not nil, and gives what it prints.
 func (m *MariaDB) Run(t testing.TB, input []byte, name string, args ...string) string {
 	t.Helper()
-	cmd := m.command(name, args...)
-	if input != nil {
-		cmd.Stdin = bytes.NewReader(input)
-	}
-	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	if err := cmd.Run(); err != nil {
-		t.Fatalf("%s %q: %v: %s", name, args, err, errs.String())
-	}
-	return out.String()
+	return ask(t, m.command(name, args...), input)
 }

@@ -45,7 +45,7 @@ func StartOpenSSH(t testing.TB) *OpenSSH {
 		t.Fatal("sshd with passwords and chroot needs root: run the tests as root")
 	}
 	dir, data := t.TempDir(), t.TempDir()
-	address := freePort(t)
+	address := FreePort(t)
 	host, port, _ := net.SplitHostPort(address)
 	s := &OpenSSH{Host: host, User: "offsite-user", Chrooted: "offsite-chrooted", Password: password, Data: data}
 	fmt.Sscan(port, &s.Port)

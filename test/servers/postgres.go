@@ -1,13 +1,10 @@
 package servers
 
 import (
-	"bytes"
 	"errors"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
-	"strconv"
 	"syscall"
 	"testing"
 )
@@ -53,7 +50,7 @@ func newPostgres(t testing.TB) (p *Postgres, as *syscall.SysProcAttr) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	return &Postgres{Socket: dir, bin: filepath.Dir(found[len(found)-1])}, unprivileged(t, dir)
+	return &Postgres{Socket: dir, bin: filepath.Dir(found[len(found)-1])}, unprivileged(t, "postgres", dir)
 }
 
 // serve starts the server on the data directory, which is made if it is not there.
@@ -89,26 +86,6 @@ func (p *Postgres) makeCluster(t testing.TB, data string, as *syscall.SysProcAtt
 	}
 }
 
-// unprivileged is how to run something as postgres, to whom dir is given.
-func unprivileged(t testing.TB, dir string) *syscall.SysProcAttr {
-	t.Helper()
-	attr := &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if os.Geteuid() != 0 {
-		return attr
-	}
-	u, err := user.Lookup("postgres")
-	if err != nil {
-		t.Fatal(err)
-	}
-	uid, _ := strconv.Atoi(u.Uid)
-	gid, _ := strconv.Atoi(u.Gid)
-	if err := os.Chown(dir, uid, gid); err != nil {
-		t.Fatal(err)
-	}
-	attr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
-	return attr
-}
-
 func (p *Postgres) command(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(filepath.Join(p.bin, name), args...)
 	cmd.Env = p.Env()
@@ -123,14 +100,5 @@ func (p *Postgres) Env() []string {
 // Run runs a client program, with input if it is not nil, and gives what it prints.
 func (p *Postgres) Run(t testing.TB, input []byte, name string, args ...string) string {
 	t.Helper()
-	cmd := p.command(name, args...)
-	if input != nil {
-		cmd.Stdin = bytes.NewReader(input)
-	}
-	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	if err := cmd.Run(); err != nil {
-		t.Fatalf("%s %q: %v: %s", name, args, err, errs.String())
-	}
-	return out.String()
+	return ask(t, p.command(name, args...), input)
 }

@@ -1,10 +1,13 @@
 package servers
 
 import (
+	"bytes"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -32,8 +35,7 @@ func run(t testing.TB, command func() *exec.Cmd, up func() bool) *Process {
 		p.Kill()
 		log.Close()
 		if t.Failed() {
-			said, _ := os.ReadFile(log.Name())
-			t.Logf("%s:\n%s", p.cmd.Path, said[max(0, len(said)-2000):])
+			t.Logf("%s:\n%s", p.cmd.Path, p.said())
 		}
 	})
 	p.Start()
@@ -63,12 +65,22 @@ func (p *Process) Start() {
 	if err := <-started; err != nil {
 		p.t.Fatal(err)
 	}
-	for deadline := time.Now().Add(time.Minute); !p.up(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); !p.up(); {
+		select {
+		case <-p.done:
+			p.t.Fatalf("%s ended at once:\n%s", p.cmd.Path, p.said())
+		case <-time.After(20 * time.Millisecond):
+		}
 		if time.Now().After(deadline) {
-			said, _ := os.ReadFile(p.log.Name())
-			p.t.Fatalf("%s did not start:\n%s", p.cmd.Path, said)
+			p.t.Fatalf("%s did not start:\n%s", p.cmd.Path, p.said())
 		}
 	}
+}
+
+// said is the end of what the server has written.
+func (p *Process) said() []byte {
+	all, _ := os.ReadFile(p.log.Name())
+	return all[max(0, len(all)-4000):]
 }
 
 // Kill kills the server at once, as a power cut would.
@@ -84,4 +96,39 @@ func (p *Process) Stop(signal os.Signal) {
 		p.t.Fatal(err)
 	}
 	<-p.done
+}
+
+// unprivileged is how to run a server that refuses to be root: as the user of that name, to whom dir is given, if the test is
+// root. It dies with the thread that starts it.
+func unprivileged(t testing.TB, name, dir string) *syscall.SysProcAttr {
+	t.Helper()
+	as := &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if os.Geteuid() != 0 {
+		return as
+	}
+	u, err := user.Lookup(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	uid, _ := strconv.Atoi(u.Uid)
+	gid, _ := strconv.Atoi(u.Gid)
+	if err := os.Chown(dir, uid, gid); err != nil {
+		t.Fatal(err)
+	}
+	as.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+	return as
+}
+
+// ask runs a client program, with input if it is not nil, and gives what it prints.
+func ask(t testing.TB, cmd *exec.Cmd, input []byte) string {
+	t.Helper()
+	if input != nil {
+		cmd.Stdin = bytes.NewReader(input)
+	}
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%q: %v: %s", cmd.Args, err, errs.String())
+	}
+	return out.String()
 }

@@ -53,7 +53,7 @@ func MinIO(t testing.TB, withTLS bool) *S3 {
 		scheme = "https"
 		s.CAFile = certificate(t, certs)
 	}
-	address := freePort(t)
+	address := FreePort(t)
 	s.Endpoint = scheme + "://" + address
 	start(t, func() *exec.Cmd {
 		cmd := exec.Command(Binary(t, "minio"), "server", data, "--certs-dir", certs, "--address", address)
@@ -69,7 +69,7 @@ func VersityGW(t testing.TB) *S3 {
 	data, iam, versions := t.TempDir(), t.TempDir(), t.TempDir()
 	s := newS3(t, data)
 	s.Redates = true
-	address := freePort(t)
+	address := FreePort(t)
 	s.Endpoint = "http://" + address
 	start(t, func() *exec.Cmd {
 		cmd := exec.Command(Binary(t, "versitygw"), "--port", address, "--iam-dir", iam, "--health", "/health", "--quiet", "posix", "--versioning-dir", versions, data)
@@ -140,16 +140,6 @@ func Binary(t testing.TB, name string) string {
 		t.Fatalf("%s is missing: make servers (%v)", name, err)
 	}
 	return path
-}
-
-func freePort(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // start runs the server until the test ends, and waits until it answers, and knows who its users are: MinIO says that

@@ -21,7 +21,7 @@ type Toxiproxy struct {
 // StartToxiproxy starts it. It ends with the test.
 func StartToxiproxy(t testing.TB) *Toxiproxy {
 	t.Helper()
-	address := freePort(t)
+	address := FreePort(t)
 	x := &Toxiproxy{api: "http://" + address}
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -51,7 +51,7 @@ type Proxy struct {
 // Proxy opens a way to the server at upstream, host:port.
 func (x *Toxiproxy) Proxy(t testing.TB, name, upstream string) *Proxy {
 	t.Helper()
-	p := &Proxy{x: x, Name: name, Address: freePort(t)}
+	p := &Proxy{x: x, Name: name, Address: FreePort(t)}
 	x.call(t, http.MethodPost, "/proxies", map[string]any{"name": name, "listen": p.Address, "upstream": upstream, "enabled": true})
 	return p
 }
