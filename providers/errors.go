@@ -23,7 +23,7 @@ var (
 
 // Error is what every method of a Target returns: the operation, the object, and the cause.
 type Error struct {
-	// Op is put, get, stat, list, lock, delete, or open for what concerns the whole target.
+	// Op is put, get, stat, list, lock, preserve, delete, or open for what concerns the whole target.
 	Op string
 	// Name is the object's name, or the prefix for list; empty for the target as a whole.
 	Name string

@@ -168,10 +168,14 @@ func TestInspect(t *testing.T) {
 	if err != nil || f.Free == nil || *f.Free <= 0 || f.Device == nil {
 		t.Fatalf("%+v, %v", f, err)
 	}
-	if other, err := open(t, "/dev/shm/offsite-inspect").Inspect(t.Context()); err != nil || *other.Device == *f.Device {
+	elsewhere, err := os.MkdirTemp("/dev/shm", "offsite-inspect-*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(elsewhere)
+	if other, err := open(t, elsewhere).Inspect(t.Context()); err != nil || *other.Device == *f.Device {
 		t.Errorf("another file system: %+v, %v", other, err)
 	}
-	os.RemoveAll("/dev/shm/offsite-inspect")
 	unmounted, err := dir.New(dir.Config{Path: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)

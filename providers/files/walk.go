@@ -42,18 +42,10 @@ func (t Tree) walk(ctx context.Context, dir, prefix string, links int, give func
 		return err
 	}
 	linked := map[string]bool{}
-	for i, e := range entries {
-		if e.Type()&fs.ModeSymlink == 0 || links == maxLinks {
-			continue
-		}
-		info, err := t.Stat(path.Join(dir, e.Name()))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
+	if links < maxLinks {
+		if linked, err = t.follow(dir, entries); err != nil {
 			return err
 		}
-		entries[i], linked[e.Name()] = fs.FileInfoToDirEntry(info), true
 	}
 	key := func(e fs.DirEntry) string {
 		name := path.Join(dir, e.Name())
@@ -89,6 +81,26 @@ func (t Tree) walk(ctx context.Context, dir, prefix string, links int, give func
 		}
 	}
 	return nil
+}
+
+// follow puts what the links among the entries of a directory lead to in their places, and says which they were. A link that
+// leads nowhere stays one.
+func (t Tree) follow(dir string, entries []fs.DirEntry) (linked map[string]bool, err error) {
+	linked = map[string]bool{}
+	for i, e := range entries {
+		if e.Type()&fs.ModeSymlink == 0 {
+			continue
+		}
+		info, err := t.Stat(path.Join(dir, e.Name()))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		entries[i], linked[e.Name()] = fs.FileInfoToDirEntry(info), true
+	}
+	return linked, nil
 }
 
 // Abandoned gives the hidden files below dir that unfinished Puts left and that were last written before the given

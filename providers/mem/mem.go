@@ -48,7 +48,7 @@ type part struct {
 // Call is a moment at which a fault can be injected.
 type Call struct {
 	// Op is put, block (of a Put, before it is stored), commit (of a Put, before the object is visible), done (after
-	// that), get, stat, list or delete.
+	// that), get, stat, list, delete, preserve or sweep.
 	Op, Name string
 	// Block is the number of the block, for block.
 	Block int
