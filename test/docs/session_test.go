@@ -52,6 +52,7 @@ func TestMain(m *testing.M) {
 type reader struct {
 	t     *testing.T
 	home  string
+	shell int // process, and group of all that it starts
 	in    *os.File
 	out   *bufio.Reader
 	names map[string]string // what is called otherwise in the documents: paths and ports of this test
@@ -87,10 +88,10 @@ func sit(t *testing.T, env ...string) *reader {
 	must(t, shell.Start())
 	in.Close()
 	out.Close()
-	r.in, r.out = input, bufio.NewReader(output)
+	r.shell, r.in, r.out = shell.Process.Pid, input, bufio.NewReader(output)
 	t.Cleanup(func() {
 		input.Close()
-		syscall.Kill(-shell.Process.Pid, syscall.SIGKILL) // servers that a document started
+		syscall.Kill(-r.shell, syscall.SIGKILL) // servers that a document started
 		output.Close()
 		shell.Wait()
 	})
@@ -119,7 +120,10 @@ func (r *reader) types(command string) string {
 	file := filepath.Join(filepath.Dir(program), filepath.Base(r.home)+".sh") // not at home, where `ls` would show it
 	must(r.t, os.WriteFile(file, []byte(command+"\n"), 0o644))
 	fmt.Fprintf(r.in, ". %s </dev/null\ntyped=$?; echo; echo \"%s$typed\"\n", file, end)
-	late := time.AfterFunc(3*time.Minute, func() { r.in.Close(); panic("three minutes: " + command) })
+	late := time.AfterFunc(5*time.Minute, func() {
+		r.t.Errorf("it takes longer than five minutes: %s", command)
+		syscall.Kill(-r.shell, syscall.SIGKILL) // which ends what is read below
+	})
 	defer late.Stop()
 	var said strings.Builder
 	for {

@@ -19,10 +19,16 @@ import (
 	"offsite/test/servers"
 )
 
-// counter is a way to a server on which the bytes to it are counted.
+// counter is a way to a server on which the bytes to it are counted, and held up when they are enough.
 type counter struct {
 	address string
 	up      atomic.Int64
+	passing sync.WaitGroup // of connections
+
+	mu      sync.Mutex
+	most    int64         // 0: nothing is held up
+	reached chan struct{} // is closed when most have gone by
+	opened  chan struct{} // is closed when more may
 }
 
 func newCounter(t *testing.T, upstream string) *counter {
@@ -32,15 +38,15 @@ func newCounter(t *testing.T, upstream string) *counter {
 		t.Fatal(err)
 	}
 	c := &counter{address: l.Addr().String()}
-	var all sync.WaitGroup
-	t.Cleanup(func() { l.Close(); all.Wait() })
-	all.Go(func() {
+	var accepting sync.WaitGroup
+	t.Cleanup(func() { l.Close(); accepting.Wait(); c.passing.Wait() })
+	accepting.Go(func() {
 		for {
 			from, err := l.Accept()
 			if err != nil {
 				return
 			}
-			all.Go(func() { c.pass(from, upstream) })
+			c.passing.Go(func() { c.pass(from, upstream) })
 		}
 	})
 	return c
@@ -64,10 +70,34 @@ func (c *counter) pass(from net.Conn, upstream string) {
 	<-done
 }
 
-// Write counts.
+// Write counts, and waits when it is enough.
 func (c *counter) Write(p []byte) (int, error) {
-	c.up.Add(int64(len(p)))
+	up := c.up.Add(int64(len(p)))
+	c.mu.Lock()
+	most, reached, opened := c.most, c.reached, c.opened
+	if most > 0 && up >= most && up-int64(len(p)) < most {
+		close(reached)
+	}
+	c.mu.Unlock()
+	if most > 0 && up >= most {
+		<-opened
+	}
 	return len(p), nil
+}
+
+// hold lets so many bytes by, counted from now on, and no more until open is called; reached is closed when they are there.
+func (c *counter) hold(most int64) (reached <-chan struct{}, open func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.up.Store(0)
+	c.most, c.reached, c.opened = most, make(chan struct{}), make(chan struct{})
+	opened := c.opened
+	return c.reached, sync.OnceFunc(func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.most = 0
+		close(opened)
+	})
 }
 
 // TestAKilledUploadGoesOn kills the agent when about 60 % of a large upload have left, and counts what it sends after its
@@ -91,7 +121,8 @@ func resume(t *testing.T, program, kind string, size int64) {
 	if err := os.Mkdir(dumps, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := w.command(t.Context(), "init", "--yes", "--host", "h", "--zone", "UTC", "--state", filepath.Join(dir, "state"), "--watch", dumps, "--target", "far="+place).CombinedOutput(); err != nil {
+	init := w.command(t.Context(), "init", "--yes", "--host", "h", "--zone", "UTC", "--state", filepath.Join(dir, "state"), "--watch", dumps, "--target", "far="+place)
+	if out, err := init.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	if kind == "s3" {
@@ -107,15 +138,21 @@ func resume(t *testing.T, program, kind string, size int64) {
 	}
 	f.Close()
 
-	c.up.Store(0)
+	reached, open := c.hold(size * 6 / 10)
+	defer open()
 	cmd := w.command(t.Context(), "agent", "--once")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(5 * time.Minute); c.up.Load() < size*6/10 && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	select {
+	case <-reached:
+	case <-time.After(5 * time.Minute):
+		t.Errorf("only %d bytes have left", c.up.Load())
 	}
 	cmd.Process.Kill()
 	cmd.Wait()
+	open()
+	c.passing.Wait() // what was in the pipe
 	before := c.up.Swap(0)
 	out, err := w.command(t.Context(), "agent", "--once").CombinedOutput()
 	if err != nil || !bytes.Contains(out, []byte("was begun before")) {
