@@ -37,7 +37,7 @@ type secretFile struct {
 	name func(path string)
 }
 
-// places completes the targets: those of the flags, and those that are asked for.
+// askTargets completes the targets: those of the flags, and those that are asked for.
 func (a *answers) askTargets(ctx context.Context, ask *asker) error {
 	for i, place := range a.places {
 		t, err := parseNamed(place, fmt.Sprintf("target%d", i+1))

@@ -168,7 +168,7 @@ func TestReload(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	change("    dir:", "    limit: 24MB/s\n    dir:") // slow, until the configuration says otherwise
+	change("    dir:", "    limit: 8MB/s\n    dir:") // so slow that nine seconds are left when it is told otherwise
 	dump := make([]byte, 128<<20)
 	rand.NewChaCha8([32]byte{1}).Read(dump)
 	if err := os.WriteFile(filepath.Join(in.dumps, "shop_20261122_030001.sql"), dump, 0o600); err != nil {
@@ -176,7 +176,7 @@ func TestReload(t *testing.T) {
 	}
 	told, log, signal, wait := in.managed()
 	told.until(t, "READY=1")
-	for deadline := time.Now().Add(time.Minute); in.partialSize() < 72<<20; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); in.partialSize() < 56<<20; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("no upload has begun: %s", log)
 		}

@@ -40,7 +40,7 @@ func chromium(t *testing.T) context.Context {
 	t.Cleanup(stop)
 	ctx, end := chromedp.NewContext(ctx)
 	t.Cleanup(end)
-	ctx, late := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, late := context.WithTimeout(ctx, 10*time.Minute)
 	t.Cleanup(late)
 	return ctx
 }
@@ -86,7 +86,7 @@ func js[T any](l *live, expression string) T {
 // until waits until the page is as it should be.
 func (l *live) until(expression string) {
 	l.Helper()
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		if ok, err := chromedp.Run(l.ctx, chromedp.Evaluate[bool]("Boolean("+expression+")")); err == nil && ok { // an error: a page is being left
 			return
 		}

@@ -16,7 +16,7 @@ var plain = regexp.MustCompile(`^[A-Za-z0-9_@%+:,./][A-Za-z0-9_@%+:,./-]*$`)
 
 // quote makes one word of a shell's command line of s, whatever is in it: a person pastes it into an interactive shell, which would take !
 // for its history in double quotes, and control characters for keys. (That is why it is not one of the libraries', which are made for
-// scripts.) Words with such characters are in bash's own quotes, $”, which zsh and ksh know too.
+// scripts.) Words with such characters are in the quotes $'...' of bash, which zsh and ksh know too.
 func quote(s string) string {
 	if plain.MatchString(s) {
 		return s

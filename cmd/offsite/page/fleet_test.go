@@ -75,6 +75,7 @@ type reading struct {
 	fleet *status.Fleet
 	err   error
 	takes time.Duration
+	held  chan struct{} // if set, a reading ends when it is closed
 	times int
 	now   int // readings at once
 	most  int
@@ -85,11 +86,15 @@ func (r *reading) read(ctx context.Context) (*status.Fleet, error) {
 	r.times++
 	r.now++
 	r.most = max(r.most, r.now)
-	takes := r.takes
+	takes, held := r.takes, r.held
 	r.mu.Unlock()
 	defer func() { r.mu.Lock(); r.now--; r.mu.Unlock() }()
+	if held == nil {
+		held = make(chan struct{})
+		time.AfterFunc(takes, func() { close(held) })
+	}
 	select {
-	case <-time.After(takes):
+	case <-held:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

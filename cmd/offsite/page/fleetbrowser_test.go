@@ -41,11 +41,12 @@ func TestScreenshotsOfTheFleet(t *testing.T) {
 
 // A page that says that the fleet is being read shows it by itself when it was; what somebody types meanwhile stays.
 func TestTheFleetAppearsByItself(t *testing.T) {
-	r := &reading{fleet: fleetOf(time.Now(), 40), takes: 5 * time.Second}
+	r := &reading{fleet: fleetOf(time.Now(), 40), held: make(chan struct{})}
 	l := inBrowser(t, withFleet(t, empty(time.Now()), r, time.Now, page.Access{Unix: true}, quiet()), "/fleet?q=web")
 	if got := js[string](l, `document.querySelector("h1").textContent`); got != "The fleet is being read" {
 		t.Error(got)
 	}
+	close(r.held)
 	l.until(`document.querySelector("h1").textContent === "3 of 40 hosts in trouble" && document.title.startsWith("3 of 40 hosts in trouble · fleet") && document.querySelectorAll("#hosts tbody tr").length === 10`)
 	js[bool](l, `document.querySelector("input[name=q]").value = ""; true`)
 	l.do(chromedp.SendKeys("input[name=q]", "web-0005"))
