@@ -17,7 +17,9 @@ func TestAContestIsRunAndReported(t *testing.T) {
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "../cmd/offsite").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	b, err := prepare(t.Context(), settings{rounds: 2, size: 3 << 20, only: regexp.MustCompile("^dir/offsite"), dir: dir, offsite: binary, servers: dir, tools: dir})
+	b, err := prepare(t.Context(), settings{
+		rounds: 2, size: 3 << 20, only: regexp.MustCompile("^dir/offsite"), dir: dir, offsite: binary, servers: dir, tools: dir,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,7 +29,7 @@ func TestAContestIsRunAndReported(t *testing.T) {
 		t.Fatal(err)
 	}
 	name := filepath.Join(dir, "figures")
-	if err := report(name, b.versions(), results, ""); err != nil {
+	if err := report(name, b.versions(t.Context()), results, ""); err != nil {
 		t.Fatal(err)
 	}
 	for ending, want := range map[string]string{".tsv": "dir\toffsite push\t2\t", ".md": "**offsite push**", ".svg": "offsite push</text>"} {

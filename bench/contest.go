@@ -12,7 +12,7 @@ type contest struct {
 	name  string
 	bytes int64 // of plaintext that the job moves; 0: it is not about bytes
 	// prepare brings the place to the same state before each run.
-	prepare     func() error
+	prepare     func(context.Context) error
 	contestants []contestant
 }
 
@@ -23,8 +23,10 @@ type contestant struct {
 	ours, floor bool
 	needs       []string // tools
 	pipeline    []command
-	// before brings this contestant's own state to the start, check proves that it did the job.
-	before, check func() error
+	// before brings this contestant's own state to the start; nil: it has none.
+	before func(context.Context) error
+	// check proves that it did the job.
+	check func() error
 }
 
 // result is all samples of one contestant.
@@ -75,9 +77,9 @@ func anyButFloor(all []contestant) bool {
 }
 
 func (b *bench) turn(ctx context.Context, c contest, k contestant) (s sample, err error) {
-	for _, step := range []func() error{c.prepare, k.before} {
+	for _, step := range []func(context.Context) error{c.prepare, k.before} {
 		if step != nil {
-			if err := step(); err != nil {
+			if err := step(ctx); err != nil {
 				return s, err
 			}
 		}

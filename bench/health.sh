@@ -5,13 +5,14 @@ set -euo pipefail
 rounds=${1:-5}
 root=$(cd "$(dirname "$0")/.." && pwd)
 work=$(mktemp -d)
-trap 'kill $server 2>/dev/null; rm -rf "$work"' EXIT
+server=
+trap 'if [ "$server" ]; then kill "$server" 2>/dev/null || true; fi; rm -rf "$work"' EXIT
 mkdir "$work/dumps" "$work/minio"
 address=127.0.0.1:19567
 MINIO_ROOT_USER=benchmark MINIO_ROOT_PASSWORD=benchmark "$root/.cache/bin/minio" server --quiet --address $address "$work/minio" >/dev/null 2>&1 &
 server=$!
 echo -n benchmark >"$work/key"
-until curl -sf http://$address/minio/health/live; do sleep 0.1; done
+until curl -sf http://$address/minio/health/live; do kill -0 "$server"; sleep 0.1; done # no longer than it runs
 mkdir "$work/minio/backups" # a bucket
 
 # About 300 MiB of SQL, which packs as dumps do, over and over: gzip members in a row are one file.

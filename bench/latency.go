@@ -3,12 +3,14 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -28,7 +30,7 @@ func (b *bench) latency(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := b.forget("minio")(); err != nil {
+	if err := b.forget("minio")(ctx); err != nil {
 		return "", err
 	}
 	dir := b.path("live")
@@ -50,8 +52,14 @@ func (b *bench) latency(ctx context.Context) (string, error) {
 	}
 	defer agent.Wait()
 	defer agent.Process.Signal(syscall.SIGTERM)
-	delivered := deliveries(log)
-	time.Sleep(2 * time.Second) // until it watches
+	watching, delivered := heard(log)
+	select {
+	case <-watching:
+	case <-time.After(time.Minute):
+		return "", errors.New("the agent does not watch")
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
 
 	var took []time.Duration
 	for i := range liveDumps {
@@ -77,15 +85,19 @@ func (b *bench) latency(ctx context.Context) (string, error) {
 		len(took), at(50), at(90), at(99), at(100)), nil
 }
 
-// deliveries tells when the agent's log says that a dump was delivered.
-func deliveries(log io.Reader) <-chan time.Time {
-	times := make(chan time.Time, liveDumps)
+// heard tells what the agent's log says: that it watches, and when dumps were delivered.
+func heard(log io.Reader) (watching <-chan struct{}, delivered <-chan time.Time) {
+	began, times := make(chan struct{}), make(chan time.Time, liveDumps)
 	go func() {
+		begin := sync.OnceFunc(func() { close(began) })
 		for lines := bufio.NewScanner(log); lines.Scan(); {
-			if strings.Contains(lines.Text(), "msg=delivered") {
+			switch {
+			case strings.Contains(lines.Text(), "msg=watching"):
+				begin()
+			case strings.Contains(lines.Text(), "msg=delivered"):
 				times <- time.Now()
 			}
 		}
 	}()
-	return times
+	return began, times
 }

@@ -76,5 +76,5 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	return report(s.out, b.versions(), results, latency)
+	return report(s.out, b.versions(ctx), results, latency)
 }

@@ -45,7 +45,8 @@ func (b *bench) configure(ctx context.Context) error {
 
 // configText watches dir, and has one target of that kind.
 func (b *bench) configText(kind, dir string) string {
-	return fmt.Sprintf("host: bench\nzone: UTC\nstate: %s\nsigning_key: %s\nwatch: [{path: %s, settle: 0s}]\nrecipients: [%s]\ntargets: {it: {retention: off, %s}}\n",
+	return fmt.Sprintf("host: bench\nzone: UTC\nstate: %s\nsigning_key: %s\n"+
+		"watch: [{path: %s, settle: 0s}]\nrecipients: [%s]\ntargets: {it: {retention: off, %s}}\n",
 		b.state(kind), b.path("keys", "signing.key"), dir, b.recipient, b.kinds()[kind])
 }
 
@@ -53,24 +54,29 @@ func (b *bench) config(kind string) string { return b.path("conf", kind+".yaml")
 func (b *bench) state(kind string) string  { return b.path("state-" + kind) }
 
 // forget takes offsite's state away: it has shipped nothing yet.
-func (b *bench) forget(kind string) func() error {
-	return func() error { return empty(b.state(kind)) }
+func (b *bench) forget(kind string) func(context.Context) error {
+	return func(context.Context) error { return empty(b.state(kind)) }
+}
+
+// run is offsite's own command line.
+func (b *bench) run(kind string, args ...string) command {
+	return command{argv: append([]string{b.offsite, "--config", b.config(kind)}, args...)}
 }
 
 func (b *bench) push(name, kind, file string) contestant {
-	return contestant{name: name, ours: true, before: b.forget(kind), pipeline: []command{{argv: []string{b.offsite, "--config", b.config(kind), "push", file}}}}
+	return contestant{name: name, ours: true, before: b.forget(kind), pipeline: []command{b.run(kind, "push", file)}}
 }
 
 // pushSmall ships all small files in one run.
 func (b *bench) pushSmall(name, kind string) contestant {
 	files, _ := filepath.Glob(b.path("data", "small", "*"))
-	return contestant{name: name, ours: true, before: b.forget(kind), pipeline: []command{{argv: append([]string{b.offsite, "--config", b.config(kind), "push"}, files...)}}}
+	return contestant{name: name, ours: true, before: b.forget(kind), pipeline: []command{b.run(kind, append([]string{"push"}, files...)...)}}
 }
 
 func (b *bench) restore(name, kind string) contestant {
 	return contestant{
 		name: name, ours: true, check: b.sameAsLarge,
-		pipeline: []command{{argv: []string{b.offsite, "--config", b.config(kind), "restore", "large", "--identity", b.path("keys", "identity"), "-o", b.restored()}}},
+		pipeline: []command{b.run(kind, "restore", "large", "--identity", b.path("keys", "identity"), "-o", b.restored())},
 	}
 }
 

@@ -81,7 +81,10 @@ func (b *bench) makeFiles(context.Context) error {
 	day := time.Date(2026, 1, 1, 3, 0, 1, 0, time.UTC)
 	for i := range small {
 		name := fmt.Sprintf("app%02d_%s.bin", i%40, day.AddDate(0, 0, i/40).Format("20060102_150405"))
-		for path, size := range map[string]int64{b.path("data", "small", name): smallSize, b.path("data", "pairs", name): smallSize, b.path("data", "pairs", name+".manifest"): manifestSize} {
+		for path, size := range map[string]int64{
+			b.path("data", "small", name): smallSize,
+			b.path("data", "pairs", name): smallSize, b.path("data", "pairs", name+".manifest"): manifestSize,
+		} {
 			if err := random(path, size); err != nil {
 				return err
 			}
@@ -170,7 +173,8 @@ func (b *bench) startSSH(ctx context.Context) error {
 		return err
 	}
 	port := freePort()
-	config := fmt.Sprintf("ListenAddress 127.0.0.1:%d\nHostKey %s\nPidFile none\nUsePAM no\nStrictModes no\nAuthorizedKeysFile %s\nPermitRootLogin prohibit-password\nSubsystem sftp internal-sftp\nMaxStartups 100\n",
+	config := fmt.Sprintf("ListenAddress 127.0.0.1:%d\nHostKey %s\nPidFile none\nUsePAM no\nStrictModes no\n"+
+		"AuthorizedKeysFile %s\nPermitRootLogin prohibit-password\nSubsystem sftp internal-sftp\nMaxStartups 100\n",
 		port, b.path("keys", "host"), b.path("keys", "ssh.pub"))
 	if err := errors.Join(os.MkdirAll("/run/sshd", 0o755), os.WriteFile(b.path("keys", "sshd_config"), []byte(config), 0o600),
 		os.WriteFile(b.path("keys", "known_hosts"), fmt.Appendf(nil, "[127.0.0.1]:%d %s", port, public), 0o600)); err != nil {

@@ -51,21 +51,21 @@ func (b *bench) has(needs []string) bool {
 }
 
 // versions says what was measured on what.
-func (b *bench) versions() []string {
+func (b *bench) versions(ctx context.Context) []string {
 	all := []string{fmt.Sprintf("%s, %d processors, %s", runtime.Version(), runtime.NumCPU(), processor())}
-	all = append(all, "offsite: "+firstLine(b.offsite, "version"))
+	all = append(all, "offsite: "+firstLine(ctx, b.offsite, "version"))
 	for _, t := range known {
 		if b.tools[t.name] == "" {
 			all = append(all, t.name+": not there")
 		} else if t.version != nil {
-			all = append(all, t.name+": "+firstLine(b.tools[t.name], t.version...))
+			all = append(all, t.name+": "+firstLine(ctx, b.tools[t.name], t.version...))
 		}
 	}
 	return all
 }
 
-func firstLine(program string, args ...string) string {
-	out, _ := exec.CommandContext(context.Background(), program, args...).CombinedOutput()
+func firstLine(ctx context.Context, program string, args ...string) string {
+	out, _ := exec.CommandContext(ctx, program, args...).CombinedOutput()
 	line, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
 	return line
 }
