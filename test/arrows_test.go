@@ -44,21 +44,35 @@ var arrows = []struct {
 	{"offsite/agent/fleet", []string{"offsite/agent/status", "offsite/agent/vault", "offsite/crypto", "offsite/providers"}},
 	{"offsite/agent/alarm", []string{"offsite/agent/status"}},
 	{"offsite/agent/", []string{"offsite/crypto", "offsite/providers"}},
-	{"offsite/agent", []string{"offsite/agent/alarm", "offsite/agent/rhythm", "offsite/agent/status", "offsite/agent/watch", "offsite/agent/drill", "offsite/agent/dump", "offsite/agent/journal", "offsite/agent/limit", "offsite/agent/vault", "offsite/agent/retention", "offsite/crypto", "offsite/providers"}},
+	{"offsite/agent", []string{
+		"offsite/agent/alarm", "offsite/agent/rhythm", "offsite/agent/status", "offsite/agent/watch", "offsite/agent/drill",
+		"offsite/agent/dump", "offsite/agent/journal", "offsite/agent/limit", "offsite/agent/vault", "offsite/agent/retention",
+		"offsite/crypto", "offsite/providers",
+	}},
 	{"offsite/providers/s3", []string{"offsite/providers", "offsite/providers/multipart"}},
 	{"offsite/providers/minio", []string{"offsite/providers", "offsite/providers/multipart"}},
 	{"offsite/providers/dir", []string{"offsite/providers", "offsite/providers/files"}},
 	{"offsite/providers/sftp", []string{"offsite/providers", "offsite/providers/files"}},
 	{"offsite/providers/targettest", []string{"offsite/providers", "offsite/test/servers"}},
 	{"offsite/providers/", []string{"offsite/providers"}},
-	{"offsite/configs", []string{"offsite/providers", "offsite/providers/dir", "offsite/providers/s3", "offsite/providers/minio", "offsite/providers/sftp"}},
-	{"offsite/cmd/offsite/doctor", []string{"offsite/agent", "offsite/agent/drill", "offsite/agent/status", "offsite/agent/vault", "offsite/agent/watch", "offsite/configs", "offsite/crypto", "offsite/providers"}},
+	{"offsite/configs", []string{
+		"offsite/providers", "offsite/providers/dir", "offsite/providers/s3", "offsite/providers/minio", "offsite/providers/sftp",
+	}},
+	{"offsite/cmd/offsite/doctor", []string{
+		"offsite/agent", "offsite/agent/drill", "offsite/agent/status", "offsite/agent/vault", "offsite/agent/watch",
+		"offsite/configs", "offsite/crypto", "offsite/providers",
+	}},
 	{"offsite/cmd/offsite/manual", nil},
 	{"offsite/cmd/offsite/metrics", []string{"offsite/agent/status"}},
 	{"offsite/cmd/offsite/notify", []string{"offsite/agent/alarm", "offsite/agent/status"}},
 	{"offsite/cmd/offsite/page", []string{"offsite/agent/status"}},
-	{"offsite/cmd/offsite", []string{"offsite/cmd/offsite/doctor", "offsite/cmd/offsite/manual", "offsite/cmd/offsite/metrics", "offsite/cmd/offsite/notify", "offsite/cmd/offsite/page", "offsite/agent", "offsite/agent/alarm", "offsite/agent/fleet", "offsite/agent/status", "offsite/agent/watch", "offsite/agent/drill", "offsite/agent/dump", "offsite/agent/journal", "offsite/agent/limit", "offsite/agent/vault", "offsite/agent/retention", "offsite/configs", "offsite/crypto", "offsite/systemd",
-		"offsite/providers", "offsite/providers/dir", "offsite/providers/s3", "offsite/providers/minio", "offsite/providers/sftp"}},
+	{"offsite/cmd/offsite", []string{
+		"offsite/cmd/offsite/doctor", "offsite/cmd/offsite/manual", "offsite/cmd/offsite/metrics", "offsite/cmd/offsite/notify",
+		"offsite/cmd/offsite/page", "offsite/agent", "offsite/agent/alarm", "offsite/agent/fleet", "offsite/agent/status",
+		"offsite/agent/watch", "offsite/agent/drill", "offsite/agent/dump", "offsite/agent/journal", "offsite/agent/limit",
+		"offsite/agent/vault", "offsite/agent/retention", "offsite/configs", "offsite/crypto", "offsite/systemd",
+		"offsite/providers", "offsite/providers/dir", "offsite/providers/s3", "offsite/providers/minio", "offsite/providers/sftp",
+	}},
 	{"offsite/", nil},
 }
 
@@ -92,8 +106,10 @@ func TestArrowsPointDown(t *testing.T) {
 func TestTheCoreKnowsNoVendor(t *testing.T) {
 	for _, p := range list(t, "./providers", "./crypto", "./agent/...") {
 		for _, d := range p.Deps {
-			if strings.Contains(d, "aws-sdk") || strings.Contains(d, "minio") || strings.Contains(d, "pkg/sftp") || strings.Contains(d, "yaml") || strings.Contains(d, "shoutrrr") || strings.Contains(d, "go-mail") {
-				t.Errorf("%s depends on %s", p.ImportPath, d)
+			for _, vendor := range []string{"aws-sdk", "minio", "pkg/sftp", "yaml", "shoutrrr", "go-mail"} {
+				if strings.Contains(d, vendor) {
+					t.Errorf("%s depends on %s", p.ImportPath, d)
+				}
 			}
 		}
 	}
@@ -106,7 +122,10 @@ func TestTheCoreKnowsNoVendor(t *testing.T) {
 
 func TestTestsStayOutOfTheBinary(t *testing.T) {
 	for _, d := range list(t, "./cmd/offsite")[0].Deps {
-		for _, bad := range []string{"testing", "pgregory.net/rapid", "go.uber.org/goleak", "github.com/rogpeppe/go-internal", "github.com/chromedp", "github.com/creack/pty", "github.com/emersion", "github.com/standard-webhooks", "github.com/onsi", "offsite/test", "offsite/providers/targettest", "offsite/providers/mem"} {
+		for _, bad := range []string{
+			"testing", "pgregory.net/rapid", "go.uber.org/goleak", "github.com/rogpeppe/go-internal", "github.com/chromedp", "github.com/creack/pty",
+			"github.com/emersion", "github.com/standard-webhooks", "github.com/onsi", "offsite/test", "offsite/providers/targettest", "offsite/providers/mem",
+		} {
 			if d == bad || strings.HasPrefix(d, bad+"/") {
 				t.Errorf("the binary contains %s", d)
 			}
