@@ -216,7 +216,7 @@ func (c *clinic) admitPatient(t *testing.T, certificate time.Time) *patient {
 
 func (p *patient) unit(lines string) {
 	p.t.Helper()
-	p.write("root/etc/systemd/system/offsite.service", "[Unit]\nDescription=x\n\n[Service]\nExecStart=/usr/bin/offsite agent\n"+lines+"\n", 0o644)
+	p.write("root/etc/systemd/system/offsite.service", "[Unit]\nDescription=x\n\n[Service]\nExecStart=/usr/bin/offsite --config "+p.config+" agent\n"+lines+"\n", 0o644)
 }
 
 // examine is what doctor finds, and its verdict.

@@ -115,7 +115,7 @@ var sabotages = []sabotage{
 	}, "service", "sandbox", status.Problem, "is hidden from the service by ProtectHome=yes", "BindReadOnlyPaths=/home/offsite-doctor-test", false},
 	{"a service that is not enabled", func(p *patient) {
 		p.machine.Show = func(context.Context) (map[string]string, error) {
-			return map[string]string{"LoadState": "loaded", "UnitFileState": "disabled"}, nil
+			return map[string]string{"LoadState": "loaded", "UnitFileState": "disabled", "ExecStart": "/usr/bin/offsite --config " + p.config + " agent"}, nil
 		}
 	}, "service", "enabled", status.Warning, "the service is disabled", "systemctl enable offsite", true},
 	{"no drill", func(p *patient) {
