@@ -18,38 +18,33 @@ func acceptCommand(config *string, std streams) *cobra.Command {
 		Use: "accept NAME", Short: "Say that a suspect dump is fine, or that the loss of a backup is known", Args: usage(cobra.ExactArgs(1)),
 		Long: `A dump that is cut off, empty, or of an odd size is suspect: it is shipped all the same, and counts for nothing in
 retention. Where that was a false alarm, accept signs its manifest anew on every target: it counts as healthy from then
-on, and the sizes of later dumps are compared with its size. A backup that somebody else has removed from a target is not missed any more. NAME is the dump's file name or its object's name.`,
-		RunE: func(cmd *cobra.Command, args []string) (err error) {
+on, and the sizes of later dumps are compared with its size. A backup that somebody else has removed from a target is
+not missed any more. NAME is the dump's file name or its object's name.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := loadToRead(*config)
 			if err != nil {
 				return err
 			}
-			o, err := agentOptions(c, std.err)
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, closeTargets(o.Targets)) }()
-			o.Journal = pruneJournal
-			a, err := agent.New(o)
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, a.Close()) }()
 			defer lookAgain(cmd.Context(), c, nil)
-			all, err := a.Accept(cmd.Context(), args[0])
-			err = errors.Join(err, tellJournal(c, all, std))
-			for _, one := range all {
-				fmt.Fprintf(std.out, "%s: %s counts as healthy now (it was suspect: %s)\n", one.Target, printable(one.Object), printable(one.Reason))
-			}
-			switch {
-			case err != nil && len(all) > 0:
-				return fmt.Errorf("%w\n%w", errUnaccepted, err)
-			case err == nil && len(all) == 0:
-				return acceptLoss(cmd.Context(), c, args[0], std)
-			}
-			return err
+			return withAgent(c, std.err, besideTheAgent, func(a *agent.Agent) error { return accept(cmd.Context(), a, c, args[0], std) })
 		},
 	}
+}
+
+// accept says that the suspect backups of that name are fine, or, where there is none, that the loss of one is known.
+func accept(ctx context.Context, a *agent.Agent, c *configs.Config, name string, std streams) error {
+	all, err := a.Accept(ctx, name)
+	err = errors.Join(err, tellJournal(c, all, std))
+	for _, one := range all {
+		fmt.Fprintf(std.out, "%s: %s counts as healthy now (it was suspect: %s)\n", one.Target, printable(one.Object), printable(one.Reason))
+	}
+	switch {
+	case err != nil && len(all) > 0:
+		return fmt.Errorf("%w\n%w", errUnaccepted, err)
+	case err == nil && len(all) == 0:
+		return acceptLoss(ctx, c, name, std)
+	}
+	return err
 }
 
 // tellJournal takes what was accepted into the journal of an agent that does not run, so that a target which gets the dump later is told

@@ -30,19 +30,11 @@ the one of before. (In a terminal SIGHUP ends it, as it ends every command.)`,
 			if err != nil {
 				return err
 			}
-			o, err := agentOptions(c, std.err)
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, closeTargets(o.Targets)) }()
-			a, err := agent.New(o)
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, a.Close()) }()
-			summary, err := shipOnce(cmd.Context(), c, a, o.Log)
-			summarise(summary, std)
-			return errors.Join(err, outcome(summary))
+			return withAgent(c, std.err, func(*agent.Options) {}, func(a *agent.Agent) error {
+				summary, err := shipOnce(cmd.Context(), c, a, a.Log)
+				summarise(summary, std)
+				return errors.Join(err, outcome(summary))
+			})
 		},
 	}
 	cmd.Flags().BoolVar(&once, "once", false, "ship what is due, then exit")

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -61,9 +60,7 @@ Exit 0 if every way works, 3 if some do, 1 if none does, 4 if there is no such w
 				return err
 			}
 			if asJSON {
-				e := json.NewEncoder(std.out)
-				e.SetIndent("", "  ")
-				if err := e.Encode(tried); err != nil {
+				if err := writeJSON(std.out, tried); err != nil {
 					return err
 				}
 			}

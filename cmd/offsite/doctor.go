@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -92,9 +91,7 @@ func diagnose(ctx context.Context, config string, p doctor.Patient, asJSON bool,
 	}
 	level := doctor.Level(all)
 	if asJSON {
-		e := json.NewEncoder(std.out)
-		e.SetIndent("", "  ")
-		if err := e.Encode(map[string]any{"level": level, "checks": all}); err != nil {
+		if err := writeJSON(std.out, map[string]any{"level": level, "checks": all}); err != nil {
 			return err
 		}
 	}
@@ -119,12 +116,8 @@ func tally(all []doctor.Check) string {
 	}
 	var parts []string
 	for _, l := range []status.Level{status.Problem, status.Warning} {
-		switch n[l] {
-		case 0:
-		case 1:
-			parts = append(parts, "1 "+string(l))
-		default:
-			parts = append(parts, fmt.Sprintf("%d %ss", n[l], l))
+		if n[l] > 0 {
+			parts = append(parts, many(n[l], string(l)))
 		}
 	}
 	return strings.Join(parts, ", ")

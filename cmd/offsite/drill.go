@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -291,9 +290,7 @@ func (d *drilling) place(c configs.Drill, records []drill.Record) (func(context.
 
 func (d *drilling) print(asJSON bool) error {
 	if asJSON {
-		e := json.NewEncoder(d.std.out)
-		e.SetIndent("", "  ")
-		return e.Encode(append([]drilled{}, d.all...))
+		return writeJSON(d.std.out, append([]drilled{}, d.all...))
 	}
 	if len(d.all) == 0 {
 		return nil

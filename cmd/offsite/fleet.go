@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"path"
@@ -90,9 +89,7 @@ func readFleet(ctx context.Context, o *opened, pattern string) (*status.Fleet, e
 
 func printFleet(f *status.Fleet, bySeries, asJSON bool, std streams) error {
 	if asJSON {
-		e := json.NewEncoder(std.out)
-		e.SetIndent("", "  ")
-		if err := e.Encode(f); err != nil {
+		if err := writeJSON(std.out, f); err != nil {
 			return err
 		}
 	} else if err := fleetTable(f, bySeries, std); err != nil {
@@ -169,13 +166,6 @@ func howOld(now, then time.Time) string {
 		return fmt.Sprintf("%dh", int(d.Hours()))
 	}
 	return fmt.Sprintf("%dd", int(d.Hours()/24))
-}
-
-func many(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // fleetOutcome is the error that it deserves: damage counts more than what could not be read, and that more than what is late.

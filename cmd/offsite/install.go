@@ -358,17 +358,15 @@ func (in *installing) start(ctx context.Context) error {
 	return nil
 }
 
-// undo takes back what install did.
-func (in *installing) undo(ctx context.Context) error {
-	if err := in.possible(); err != nil {
-		return err
-	}
-	var ours []string
+// wrote are the files that an earlier install wrote, the copied program last.
+func (in *installing) wrote() (ours []string, err error) {
 	copied := false
-	for _, pattern := range []string{unitDir + "/offsite*", unitDir + "/offsite*.d/" + dropInName, "/etc/sysusers.d/offsite.conf", "/etc/tmpfiles.d/offsite.conf"} {
+	for _, pattern := range []string{
+		unitDir + "/offsite*", unitDir + "/offsite*.d/" + dropInName, "/etc/sysusers.d/offsite.conf", "/etc/tmpfiles.d/offsite.conf",
+	} {
 		found, err := filepath.Glob(in.path(pattern))
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for _, path := range found {
 			text, err := os.ReadFile(path)
@@ -377,6 +375,21 @@ func (in *installing) undo(ctx context.Context) error {
 				copied = copied || bytes.Contains(text, []byte(copiedProgram))
 			}
 		}
+	}
+	if copied {
+		ours = append(ours, in.path(programCopy))
+	}
+	return ours, nil
+}
+
+// undo takes back what install did.
+func (in *installing) undo(ctx context.Context) error {
+	if err := in.possible(); err != nil {
+		return err
+	}
+	ours, err := in.wrote()
+	if err != nil {
+		return err
 	}
 	if len(ours) == 0 {
 		fmt.Fprintln(in.std.err, "nothing is there that `offsite install` wrote")
@@ -388,9 +401,6 @@ func (in *installing) undo(ctx context.Context) error {
 				return err
 			}
 		}
-	}
-	if copied {
-		ours = append(ours, in.path(programCopy))
 	}
 	for _, path := range ours {
 		err := in.step(func() error {

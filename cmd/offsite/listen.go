@@ -132,6 +132,11 @@ func open(ctx context.Context, l configs.Listen) (net.Listener, error) {
 	if _, err := os.Stat(filepath.Dir(path)); errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("the directory %s is missing; make it, or let systemd do so (RuntimeDirectory=)", filepath.Dir(path))
 	}
+	return listenShared(ctx, path)
+}
+
+// listenShared opens a socket for its owner and the owner's group. What an agent that was killed left there is removed.
+func listenShared(ctx context.Context, path string) (net.Listener, error) {
 	if err := removeStale(path); err != nil {
 		return nil, err
 	}

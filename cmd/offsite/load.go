@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -137,6 +138,25 @@ func agentOptions(c *configs.Config, log io.Writer) (agent.Options, error) {
 	o.Health = agent.Health{Workers: c.Health.MaxCPU, FullBelow: int64(c.Health.FullBelow)}
 	return o, nil
 }
+
+// withAgent has do use an agent of the configuration, whose options change may change, and closes it and its targets then.
+func withAgent(c *configs.Config, log io.Writer, change func(*agent.Options), do func(*agent.Agent) error) (err error) {
+	o, err := agentOptions(c, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeTargets(o.Targets)) }()
+	change(&o)
+	a, err := agent.New(o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, a.Close()) }()
+	return do(a)
+}
+
+// besideTheAgent makes options those of a command that works while the agent, which has its own journal open, runs.
+func besideTheAgent(o *agent.Options) { o.Journal = pruneJournal }
 
 // drills are those that are to be run again and again.
 func drills(c *configs.Config) map[string]agent.Drill {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -31,9 +30,7 @@ func listNotKept(ctx context.Context, config string, args []string, asJSON bool,
 		all = slices.DeleteFunc(all, func(n agent.NotKept) bool { return n.Series != args[0] })
 	}
 	if asJSON {
-		e := json.NewEncoder(std.out)
-		e.SetIndent("", "  ")
-		return e.Encode(append([]agent.NotKept{}, all...))
+		return writeJSON(std.out, append([]agent.NotKept{}, all...))
 	}
 	if len(all) == 0 {
 		fmt.Fprintln(std.err, "no dump was kept from any target by its retention")

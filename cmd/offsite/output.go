@@ -1,11 +1,29 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 )
+
+// writeJSON prints what --json asks for.
+func writeJSON(out io.Writer, value any) error {
+	e := json.NewEncoder(out)
+	e.SetIndent("", "  ")
+	return e.Encode(value)
+}
+
+// many is "1 problem", "2 problems".
+func many(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
 
 // writeFile makes a file of what write writes: aside, synced, then under its name, so that it is never there in part.
 // Whatever fails, nothing is left. An existing file stays unless replace is set.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -35,22 +34,13 @@ is enforce; here the mode does not matter. Works while the agent runs.`,
 			if err != nil {
 				return err
 			}
-			o, err := agentOptions(c, std.err)
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, closeTargets(o.Targets)) }()
-			o.Journal = pruneJournal
-			a, err := agent.New(o)
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, a.Close()) }()
-			p := pruning{a, target, series}
 			if confirm {
 				defer lookAgain(cmd.Context(), c, nil)
 			}
-			return p.run(cmd.Context(), confirm, asJSON, std)
+			return withAgent(c, std.err, besideTheAgent, func(a *agent.Agent) error {
+				p := pruning{a, target, series}
+				return p.run(cmd.Context(), confirm, asJSON, std)
+			})
 		},
 	}
 	f := cmd.Flags()
@@ -219,7 +209,5 @@ func writePlansJSON(out io.Writer, plans []agent.SeriesPlan) error {
 		}
 		all = append(all, j)
 	}
-	e := json.NewEncoder(out)
-	e.SetIndent("", "  ")
-	return e.Encode(all)
+	return writeJSON(out, all)
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -115,9 +114,7 @@ func printRepaired(all []agent.Repaired, asJSON bool, std streams) error {
 			}
 			list = append(list, j)
 		}
-		e := json.NewEncoder(std.out)
-		e.SetIndent("", "  ")
-		return e.Encode(list)
+		return writeJSON(std.out, list)
 	}
 	if len(all) == 0 {
 		return nil

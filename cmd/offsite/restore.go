@@ -42,8 +42,8 @@ func restoreCommand(config *string, std streams) *cobra.Command {
 		Use: "restore SERIES|NAME", Short: "Bring a dump back", Args: usage(cobra.ExactArgs(1)),
 		Long: `Restores the newest healthy backup of a series, or the dump of that file or object name. --at takes the newest healthy
 one at or before a time. All targets are asked, and what one does not give comes from the next, in the middle too. A file
-that was broken off is gone on with by the same command. On a machine without configuration and state, --kit takes all that is needed from the recovery kit, or --from
-names a place with backups and --identity the secret key.
+that was broken off is gone on with by the same command. On a machine without configuration and state, --kit takes all
+that is needed from the recovery kit, or --from names a place with backups and --identity the secret key.
 
 --as-of restores what was deleted or written over since, from buckets that keep versions: name a time before that happened.`,
 		RunE: func(cmd *cobra.Command, args []string) (err error) {

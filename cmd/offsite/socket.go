@@ -44,17 +44,11 @@ func runtimeDirectory() string {
 // socketGroup is the group whose members may ask.
 const socketGroup = "offsite"
 
-// listenSocket opens the socket for the owner and the group. What an agent that was killed left there is removed.
+// listenSocket opens the socket for the owner and the group.
 func listenSocket(ctx context.Context, path string) (net.Listener, error) {
-	if err := removeStale(path); err != nil {
-		return nil, err
-	}
-	listener, err := listenUnix(ctx, path)
+	listener, err := listenShared(ctx, path)
 	if err != nil {
 		return nil, err
-	}
-	if err := os.Chmod(path, 0o660); err != nil {
-		return nil, errors.Join(err, listener.Close())
 	}
 	if g, err := user.LookupGroup(socketGroup); err == nil {
 		if id, err := strconv.Atoi(g.Gid); err == nil {

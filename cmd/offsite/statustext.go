@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -16,9 +15,7 @@ import (
 
 func printStatus(h *status.Host, asJSON bool, out io.Writer) error {
 	if asJSON {
-		e := json.NewEncoder(out)
-		e.SetIndent("", "  ")
-		return e.Encode(h)
+		return writeJSON(out, h)
 	}
 	fmt.Fprintln(out, headline(h))
 	for _, a := range h.Alarms {
@@ -59,7 +56,7 @@ func answerOf(h *status.Host) string {
 	var parts []string
 	for _, l := range []status.Level{status.Problem, status.Warning} {
 		if n := count[l]; n > 0 {
-			parts = append(parts, english(n, string(l)))
+			parts = append(parts, many(n, string(l)))
 		}
 	}
 	text := h.Host + ": everything is safe"
@@ -70,14 +67,6 @@ func answerOf(h *status.Host) string {
 		text = h.Host + ": there are no dumps yet"
 	}
 	return text
-}
-
-// english is "1 problem", "2 problems".
-func english(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func printSeries(h *status.Host, out io.Writer) error {

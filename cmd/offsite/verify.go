@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -55,9 +54,9 @@ func verifyCommand(config *string, std streams) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "verify", Short: "Prove that backups are there and whole", Args: usage(cobra.NoArgs),
-		Long: `Looks at the backups of the targets, and for those that one target has and another should have: --level head at their manifests, signatures and sizes; hash downloads them and compares
-every block with its signed SHA-256, for which no key is needed; decrypt opens them too and compares the dump. Exit 5 if
-something is damaged.`,
+		Long: `Looks at the backups of the targets, and for those that one target has and another should have: --level head at their
+manifests, signatures and sizes; hash downloads them and compares every block with its signed SHA-256, for which no key
+is needed; decrypt opens them too and compares the dump. Exit 5 if something is damaged.`,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			switch v.level = vault.Level(level); v.level {
 			case vault.Head, vault.Hash, vault.Decrypt:
@@ -208,9 +207,7 @@ func (v *verifying) missing() (all []verified) {
 
 func printVerified(all []verified, asJSON bool, std streams) error {
 	if asJSON {
-		e := json.NewEncoder(std.out)
-		e.SetIndent("", "  ")
-		return e.Encode(all)
+		return writeJSON(std.out, all)
 	}
 	w := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "TARGET\tSERIES\tTAKEN\tFILE\tRESULT")
