@@ -33,7 +33,7 @@ ln -s "$(basename "$dump")" dumps/latest.sql.gz
 ls -l dumps
 
 say "4. Two seconds after the last byte it is settled, sealed with age and offsite."
-for _ in $(seq 100); do
+for _ in $(seq 600); do
 	grep -q delivered agent.log && break
 	sleep 0.2
 done
