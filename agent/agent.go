@@ -109,7 +109,8 @@ type Target struct {
 	Lock bool
 }
 
-// Observer is told how transfers get on. Its methods are called from many goroutines and must return at once.
+// Observer is told how transfers get on. Its methods are called from many goroutines and must return at once. file is the dump's name,
+// which two dumps that are under way at once may share.
 type Observer interface {
 	// Started: a transfer of total bytes to a target begins.
 	Started(target, file string, total int64)

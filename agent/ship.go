@@ -35,10 +35,9 @@ func (w *worker) ship(ctx context.Context, d *journal.Dump) error {
 	}
 	defer w.agent.leave(s)
 
-	w.agent.underway.in(w.target.Name, d.Name, d.Series)
-	w.agent.underway.Started(w.target.Name, d.Name, s.sealing.Size())
+	w.agent.underway.started(w.target.Name, d, s.sealing.Size())
 	err = w.deliver(ctx, s)
-	w.agent.underway.Ended(w.target.Name, d.Name, err)
+	w.agent.underway.ended(w.target.Name, d, err)
 	return err
 }
 
@@ -115,11 +114,15 @@ func (w *worker) put(ctx context.Context, s *shipment, again bool) (int64, error
 		w.log.Info("was begun before: sends what the target lacks", "dump", s.dump.Path, "object", s.name.String())
 	}
 	var sent atomic.Int64
-	src := &source{shipment: s, had: func(n int64) { w.agent.underway.Had(w.target.Name, s.dump.Name, n) }, share: w.share, limiter: w.limiter, sent: func(n int64) {
-		sent.Add(n)
-		w.tally.sent(n)
-		w.agent.underway.Sent(w.target.Name, s.dump.Name, n)
-	}}
+	src := &source{
+		shipment: s, share: w.share, limiter: w.limiter,
+		had: func(n int64) { w.agent.underway.had(w.target.Name, s.dump, n) },
+		sent: func(n int64) {
+			sent.Add(n)
+			w.tally.sent(n)
+			w.agent.underway.sent(w.target.Name, s.dump, n)
+		},
+	}
 	locked, err := w.firstLock(ctx, s.name.Series, s.name.Taken)
 	if err != nil {
 		return 0, err
