@@ -148,7 +148,7 @@ type Agent struct {
 	knowledge knowledge
 	alarms    alarms
 	began     time.Time // when it was made; zero: it is only to answer what was known
-	unshipped []string  // files that discover could not take, and why
+	refused   refused
 	lock      *stateLock
 }
 
@@ -389,7 +389,7 @@ func (a *Agent) round(ctx context.Context) (Summary, error) {
 		err = a.tidyUp(ctx, &s)
 	}
 	err = errors.Join(scanErr, err)
-	s.Unshipped = a.unshipped
+	s.Unshipped = a.refused.texts()
 	for _, p := range pending {
 		text := fmt.Sprintf("%s: %s", p.Path, p.Reason)
 		if p.Trouble {

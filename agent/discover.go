@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"io"
 	"maps"
 	"os"
@@ -40,6 +39,7 @@ func (a *Agent) discover(ctx context.Context, found <-chan watch.File) error {
 			}
 			files = append(files, f)
 		case <-tick.C:
+			a.retryRefused()
 			continue
 		case <-ctx.Done():
 			return ctx.Err()
@@ -100,11 +100,10 @@ func (a *Agent) add(ctx context.Context, files []watch.File) error {
 			return ctx.Err()
 		}
 		if err != nil {
-			a.Log.Error("cannot ship this file", "dump", f.Path, "err", err)
-			a.stuck(f.Path, err.Error())
-			a.unshipped = append(a.unshipped, fmt.Sprintf("%s: %v", f.Path, err))
+			a.refuse(f.Path, err)
 			continue
 		}
+		a.take(f.Path)
 		if d != nil {
 			dumps = append(dumps, d)
 		}
