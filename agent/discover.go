@@ -3,7 +3,7 @@ package agent
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"os"
@@ -216,6 +216,15 @@ func (a *Agent) name(d *journal.Dump) (err error) {
 	return err
 }
 
+// dump is the one with that id, which the journal must have.
+func (a *Agent) dump(id string) (*journal.Dump, error) {
+	d, err := a.journal.ByID(id)
+	if err == nil && d == nil {
+		err = fmt.Errorf("the journal has no dump %s", id)
+	}
+	return d, err
+}
+
 // known spares the watcher the work on files that the journal has, unchanged and with every target.
 func (a *Agent) known(path string, id watch.FileID) bool {
 	names := make([]string, 0, 8) // on the stack: this is asked for each file at each start
@@ -325,6 +334,3 @@ func (a *Agent) refresh(old *journal.Dump, f watch.File) (*journal.Dump, error) 
 	a.offer(d)
 	return nil, nil
 }
-
-// errVanished: the dump's file is no longer there.
-var errVanished = errors.New("the dump is gone from the disk")

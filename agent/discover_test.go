@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -102,4 +103,12 @@ func TestAFileThatCannotBeTakenStaysTold(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// A dump that the journal does not have is an error that says so.
+func TestADumpThatTheJournalDoesNotHave(t *testing.T) {
+	a := unstarted(t, t.TempDir(), "nas")
+	if _, err := a.openShipment(&journal.Dump{ID: "0badcafe"}); err == nil || !strings.HasSuffix(err.Error(), "the journal has no dump 0badcafe") {
+		t.Errorf("%v", err)
+	}
 }

@@ -422,9 +422,9 @@ func (a *Agent) unopened(d *journal.Dump, err error) {
 
 // reopen finds a dump for its exam. The file of a dump that was deleted meanwhile stays with those who have it to ship.
 func (a *Agent) reopen(id string) (*os.File, error) {
-	d, err := a.journal.ByID(id)
-	if err != nil || d == nil {
-		return nil, fmt.Errorf("the journal has lost dump %s: %w", id, err)
+	d, err := a.dump(id)
+	if err != nil {
+		return nil, err
 	}
 	a.shipments.mu.Lock()
 	defer a.shipments.mu.Unlock()

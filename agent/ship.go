@@ -10,7 +10,6 @@ import (
 	"offsite/agent/dump"
 	"offsite/agent/journal"
 	"offsite/agent/vault"
-	"offsite/agent/watch"
 )
 
 // ship brings one dump to the worker's target: steps 5 to 7 of its life. Every step may be repeated after a crash.
@@ -211,48 +210,4 @@ func (w *worker) abandon(ctx context.Context, name vault.Name) error {
 		return nil
 	}
 	return err
-}
-
-// lose gives up a dump that went away or changed before every target had it. What its path holds now is another dump.
-func (a *Agent) lose(ctx context.Context, d *journal.Dump, cause error) error {
-	var lacking []string
-	sealed := false
-	now, err := a.journal.Update(d.ID, func(d *journal.Dump) {
-		lacking, sealed = lacking[:0], d.Sealing != nil
-		for name, t := range d.Targets {
-			if t.State == journal.Owed {
-				lacking = append(lacking, name)
-				d.Targets[name] = journal.Delivery{State: journal.Lost, At: a.Now()}
-			}
-		}
-	})
-	if err != nil || len(lacking) == 0 {
-		return err
-	}
-	a.held.drop(d.ID)
-	if err := a.settle(d.ID); err != nil {
-		return err
-	}
-	a.Log.Error("dump was lost before all targets had it", "dump", d.Path, "targets", lacking, "err", cause)
-	a.missed(d, lacking, cause)
-	for _, w := range a.workers {
-		w.mu.Lock()
-		if now.Targets[w.target.Name].State == journal.Lost {
-			w.result.Lost++
-		}
-		begun := w.begun[d.ID] || sealed // by an earlier run
-		w.mu.Unlock()
-		if begun {
-			w.queue.push(d.ID) // to tidy up
-		}
-	}
-	for _, path := range []string{d.Path, now.Path, a.watcher.Find(watch.FileID(d.File))} {
-		if path != "" {
-			a.watcher.Requeue(path)
-		}
-	}
-	if err := a.reconsider(d.Series); err != nil {
-		return err
-	}
-	return ctx.Err()
 }

@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"log/slog"
 	"sync"
@@ -110,9 +109,9 @@ func (w *worker) serve(ctx context.Context, tries int, newest bool) error {
 
 // attempt ships one dump and decides what its failure means. Only an error that ends the worker is returned.
 func (w *worker) attempt(ctx context.Context, id string, tries int, l *loop) error {
-	d, err := w.agent.journal.ByID(id)
-	if err != nil || d == nil {
-		return fmt.Errorf("the journal has lost dump %s: %w", id, err)
+	d, err := w.agent.dump(id)
+	if err != nil {
+		return err
 	}
 	l.asks()
 	err = w.ship(ctx, d)
