@@ -1,7 +1,6 @@
 package agent_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -93,7 +92,7 @@ func TestWhatWasDeclinedIsShippedWhenRetentionIsOff(t *testing.T) {
 func TestALeftoverThatStaysHoldsNothingUp(t *testing.T) {
 	h := newHost(t)
 	h.onlyA = true
-	first := h.write("a_20260301.sql", 300_000)
+	h.write("a_20260301.sql", 300_000)
 	h.a.Fault(func(c mem.Call) error {
 		if c.Op == "put" && strings.HasSuffix(c.Name, ".manifest") {
 			return fmt.Errorf("down: %w", providers.ErrPermanent)
@@ -102,7 +101,6 @@ func TestALeftoverThatStaysHoldsNothingUp(t *testing.T) {
 	})
 	h.once()
 	os.Remove(filepath.Join(h.dumps, "a_20260301.sql"))
-	_ = first
 	for i := range 20 {
 		h.write(fmt.Sprintf("b%d_20260302.sql", i), 1000)
 	}
@@ -168,7 +166,7 @@ func TestARottenManifestHoldsItsSeriesOnly(t *testing.T) {
 	h.once()
 	for name, b := range h.a.Objects() {
 		if strings.Contains(name, "/aa/20260305") && strings.HasSuffix(name, ".manifest") {
-			info, err := h.a.Stat(context.Background(), name)
+			info, err := h.a.Stat(t.Context(), name)
 			if err != nil {
 				t.Fatal(err)
 			}
