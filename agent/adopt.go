@@ -64,6 +64,7 @@ func (w *worker) wants(ctx context.Context, d *journal.Dump) (bool, error) {
 	return !p.removed[d.Object], nil
 }
 
+// of is one series, made when it is first asked for. The caller holds the lock.
 func (a *adoption) of(series string) *pastDumps {
 	p := a.series[series]
 	if p == nil {
@@ -135,8 +136,12 @@ func (a *Agent) findAgain(path string) {
 	a.unfound.Store(true)
 }
 
+// candidate is a dump as the backup that it would be on the target.
 func candidate(d *journal.Dump) retention.Backup {
-	b := retention.Backup{Object: d.Object, Dump: identityOf(d), Shape: dump.Shape(d.Name), Taken: d.Taken.Truncate(time.Second), Found: d.Found, Stored: d.File.Size, Suspect: d.Suspect}
+	b := retention.Backup{
+		Object: d.Object, Dump: identityOf(d), Shape: dump.Shape(d.Name), Taken: d.Taken.Truncate(time.Second), Found: d.Found,
+		Stored: d.File.Size, Suspect: d.Suspect,
+	}
 	if d.Health != nil && d.Health.State == dump.Suspect {
 		b.Suspect = d.Health.Reason
 	}
@@ -149,7 +154,7 @@ func identityOf(d *journal.Dump) string {
 	if err != nil {
 		return ""
 	}
-	return identity(name, journal.Verdict{Print: print(vault.Sum(d.Fingerprint))})
+	return identity(name, journal.Verdict{Print: printOf(vault.Sum(d.Fingerprint))})
 }
 
 // decline records that the target does not get the dump, since its retention would remove it at once.
@@ -165,8 +170,8 @@ func (w *worker) decline(d *journal.Dump) error {
 	}
 	w.log.Info("not shipped: retention would remove it at once", "dump", d.Path, "taken", d.Taken)
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.result.Declined++
+	w.mu.Unlock()
 	return w.agent.settle(d.ID)
 }
 
@@ -194,6 +199,7 @@ func (n *newest) size(device uint64) int64 {
 	return n.sizes[device]
 }
 
+// isNewest says whether this host has met no later dump of the series.
 func (a *Agent) isNewest(d *journal.Dump) bool {
 	a.newest.mu.Lock()
 	defer a.newest.mu.Unlock()

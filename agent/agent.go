@@ -166,12 +166,18 @@ func New(o Options) (*Agent, error) {
 		lock.release()
 		return nil, err
 	}
-	a := &Agent{Options: o, journal: j, lock: lock, shipments: shipments{by: map[string]*shipment{}}, held: newHeld(), newest: newNewest(), began: o.Now().UTC(), scanned: make(chan struct{}), pulse: newPulse(o.Now)}
+	a := &Agent{
+		Options: o, journal: j, lock: lock, shipments: shipments{by: map[string]*shipment{}}, held: newHeld(), newest: newNewest(),
+		began: o.Now().UTC(), scanned: make(chan struct{}), pulse: newPulse(o.Now),
+	}
 	a.exams = newExams(o.Health, a.reopen, a.pulse)
 	a.underway = newUnderway(o.Observer, o.Now, &a.changed)
 	if rebuilt {
-		a.event(status.Alarm{Key: "journal/rebuilt", Kind: status.KindJournal, Level: status.Warning, Text: "the journal could not be used: it was set aside, and is rebuilt from what the targets hold",
-			Remedy: "nothing is lost; if it happens again, look at the disk of the state directory"})
+		a.event(status.Alarm{
+			Key: "journal/rebuilt", Kind: status.KindJournal, Level: status.Warning,
+			Text:   "the journal could not be used: it was set aside, and is rebuilt from what the targets hold",
+			Remedy: "nothing is lost; if it happens again, look at the disk of the state directory",
+		})
 	}
 	var dirs []watch.Dir
 	for _, s := range o.Sources {

@@ -224,7 +224,10 @@ func (a *Agent) ping(ctx context.Context, name string, send func(context.Context
 	if was, there := a.runs.failing[name]; there {
 		since = was.Since
 	}
-	a.runs.failing[name] = status.Alarm{Key: "way/" + name, Kind: status.KindWay, Level: status.Warning, Since: since, Text: fmt.Sprintf("%s cannot be told: %v", name, err), Remedy: "look at its address, and whether this host reaches it"}
+	a.runs.failing[name] = status.Alarm{
+		Key: "way/" + name, Kind: status.KindWay, Level: status.Warning, Since: since,
+		Text: fmt.Sprintf("%s cannot be told: %v", name, err), Remedy: "look at its address, and whether this host reaches it",
+	}
 }
 
 // troubles are the pings that fail.

@@ -93,7 +93,8 @@ func (a *Agent) deleted() ([]pinned, error) {
 		}
 		all = append(all, pinned{d, space})
 		if a.held.tell(id) {
-			a.Log.Warn("a dump was deleted before every target had it: it is held open for them, and its space is not free until then", "dump", d.Path, "bytes", d.File.Size)
+			a.Log.Warn("a dump was deleted before every target had it: it is held open for them, and its space is not free until then",
+				"dump", d.Path, "bytes", d.File.Size)
 		}
 	}
 	slices.SortFunc(all, func(p, q pinned) int {

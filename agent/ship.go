@@ -164,12 +164,12 @@ func (w *worker) record(d *journal.Dump, m *vault.Manifest) error {
 		w.gotDump(d.Series)
 	}
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	delete(w.begun, d.ID)
 	w.result.Delivered++
 	if pending {
 		w.unjudge(m)
 	}
+	w.mu.Unlock()
 	return w.agent.settle(d.ID)
 }
 

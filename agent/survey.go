@@ -64,7 +64,8 @@ func (w *worker) survey(ctx context.Context) error {
 		w.log.Info("the target holds backups that the journal did not know", "dumps", len(found))
 		w.agent.event(status.Alarm{
 			Key: "journal/" + w.target.Name, Kind: status.KindJournal, Level: status.Warning, Target: w.target.Name,
-			Text:   fmt.Sprintf("%s held %s of this host that its journal did not know: the state was lost, or the host or the target is a new one; the journal has learnt them", w.target.Name, plural(len(found), "dump")),
+			Text: fmt.Sprintf("%s held %s of this host that its journal did not know: the state was lost, or the host or the target is a new one; "+
+				"the journal has learnt them", w.target.Name, plural(len(found), "dump")),
 			Remedy: "nothing is lost; if the state was not meant to go, look at its disk",
 		})
 	}

@@ -43,7 +43,9 @@ func environment(dsn string) (env []string, err error) {
 		return nil, errors.New("should be an address such as postgres://drill@db-server:5432/postgres, or postgres:///postgres?host=/var/run/postgresql")
 	}
 	set := map[string]string{"PGDATABASE": "postgres", "PGAPPNAME": "offsite drill", "PGCONNECT_TIMEOUT": "20"}
-	for name, value := range map[string]string{"PGHOST": u.Hostname(), "PGPORT": u.Port(), "PGUSER": u.User.Username(), "PGDATABASE": strings.TrimPrefix(u.Path, "/")} {
+	for name, value := range map[string]string{
+		"PGHOST": u.Hostname(), "PGPORT": u.Port(), "PGUSER": u.User.Username(), "PGDATABASE": strings.TrimPrefix(u.Path, "/"),
+	} {
 		if value != "" {
 			set[name] = value
 		}

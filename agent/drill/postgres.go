@@ -67,7 +67,10 @@ func (p *Postgres) Run(ctx context.Context, d Dump, r io.Reader) Result {
 		result.fail(setup(fmt.Errorf("the DSN %w", err)))
 		return result
 	}
-	a := &attempt{Postgres: p, client: &client{env, p.Container, markOf(p.State)}, dump: d, result: &result, scratch: map[string]string{}, locale: map[string]string{}, left: map[string]int{}, ready: map[string]bool{}, schemas: map[string]bool{}}
+	a := &attempt{
+		Postgres: p, client: &client{env, p.Container, markOf(p.State)}, dump: d, result: &result, scratch: map[string]string{},
+		locale: map[string]string{}, left: map[string]int{}, ready: map[string]bool{}, schemas: map[string]bool{},
+	}
 	limited, cancel := context.WithTimeout(ctx, p.limit())
 	defer cancel()
 	err = a.run(limited, r)

@@ -108,7 +108,8 @@ func (p *Postgres) drop(ctx context.Context, c *client, name string) error {
 	if !scratchName.MatchString(name) {
 		return fmt.Errorf("%s is no scratch database: it stays", name)
 	}
-	_, err := c.query(ctx, p.maintenance(c), "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = '"+name+"';\nDROP DATABASE IF EXISTS "+name+";")
+	_, err := c.query(ctx, p.maintenance(c),
+		"SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = '"+name+"';\nDROP DATABASE IF EXISTS "+name+";")
 	if err != nil {
 		return fmt.Errorf("cannot drop the scratch database %s: %w", name, err)
 	}

@@ -44,7 +44,8 @@ func lookTar(r *bufio.Reader, data *allowance) finding {
 	case err != nil:
 		return finding{kind: kind(), at: at, err: err}
 	case behind.met:
-		return finding{kind: kind(), at: at, problem: "this tar file goes on after an end mark" + after(at) + ", where nobody reads it: a part of it was overwritten with zeros, or another file follows"}
+		return finding{kind: kind(), at: at, problem: "this tar file goes on after an end mark" + after(at) +
+			", where nobody reads it: a part of it was overwritten with zeros, or another file follows"}
 	case !zeros.ended():
 		return finding{kind: kind(), at: at, problem: "this tar file has no end mark" + after(at) + ": it was not written to the end"}
 	case pg.found():
