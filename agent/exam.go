@@ -290,6 +290,7 @@ type following struct {
 // maxLag is how far an exam may be behind an upload and still keep up with it.
 const maxLag = 32 << 20
 
+// Read waits until it may read. When the agent stops, it is context.Canceled.
 func (f *following) Read(p []byte) (int, error) {
 	x := f.exam
 	for {

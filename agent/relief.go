@@ -135,6 +135,7 @@ func (h *held) tell(id string) bool {
 	return news
 }
 
+// spaceOf is what the file system of an open file has left for those who are not root, and has in all.
 func spaceOf(f *os.File) (room, error) {
 	var s syscall.Statfs_t
 	if err := syscall.Fstatfs(int(f.Fd()), &s); err != nil {

@@ -73,6 +73,7 @@ func (u *underway) ended(target string, d *journal.Dump, err error) {
 	u.changed.ring()
 }
 
+// with changes a transfer, if it is under way, and rings.
 func (u *underway) with(target string, d *journal.Dump, change func(*transfer)) {
 	u.mu.Lock()
 	if t := u.all[[2]string{target, d.ID}]; t != nil {

@@ -173,6 +173,7 @@ func verifier(password string) string {
 // setupError is of what a drill needs: it says nothing of the backup.
 type setupError struct{ error }
 
+// Unwrap gives the error that was marked.
 func (s *setupError) Unwrap() error { return s.error }
 
 // setup marks an error; nil stays nil.

@@ -143,6 +143,7 @@ type producer struct {
 	end      error // what a reader is told at the end; nil: it has not come
 }
 
+// start starts the program; nil: it reads nothing. close must be called, also if that fails.
 func (p *producer) start(in io.Reader) (err error) {
 	p.cmd.Stderr = &p.said
 	if in != nil {
@@ -159,6 +160,7 @@ func (p *producer) start(in io.Reader) (err error) {
 	return nil
 }
 
+// Read gives what the program writes, and at its end io.EOF, or why it failed.
 func (p *producer) Read(b []byte) (int, error) {
 	if p.end != nil {
 		return 0, p.end

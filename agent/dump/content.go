@@ -88,6 +88,7 @@ type counting struct {
 	n int64
 }
 
+// Read counts what it gives.
 func (c *counting) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
 	c.n += int64(n)

@@ -79,6 +79,7 @@ type trailing struct {
 
 const tarEnd = 1024
 
+// Read remembers the end of what it gives.
 func (t *trailing) Read(p []byte) (int, error) {
 	n, err := t.r.Read(p)
 	if n >= tarEnd {
@@ -97,6 +98,7 @@ func (t *trailing) ended() bool {
 // nonzero remembers whether it was written anything but zeros.
 type nonzero struct{ met bool }
 
+// Write never fails.
 func (z *nonzero) Write(p []byte) (int, error) {
 	z.met = z.met || len(bytes.Trim(p, "\x00")) > 0
 	return len(p), nil

@@ -121,6 +121,7 @@ type reader struct {
 	current bytes.Reader
 }
 
+// Read gives verified bytes only.
 func (r *reader) Read(p []byte) (int, error) {
 	for r.current.Len() == 0 {
 		b, err := r.advance()
