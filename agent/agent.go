@@ -64,11 +64,13 @@ type Options struct {
 	// Ways are the ways out of alarms. Grace is how long a target may fail before that is told, and Repeat after how much time what lasts
 	// is told again; 0: an hour, and a day.
 	Ways          []alarm.Way
-	Pings         alarm.Pings
 	Grace, Repeat time.Duration
+	// Pings are watchers elsewhere, told of each run of their series, or every so often that this host lives.
+	Pings alarm.Pings
 	// Program is the version, for manifests.
 	Program string
 
+	// Now is the clock, Log gets a line for each change of state, and Observer hears of transfers. None of them may be nil.
 	Now      func() time.Time
 	Log      *slog.Logger
 	Observer Observer

@@ -41,7 +41,7 @@ func (a *Agent) Look(damaged map[string][]string) {
 		w.mu.Lock()
 		w.doubted = append(w.doubted, damaged[w.target.Name]...)
 		w.mu.Unlock()
-		for _, again := range w.again {
+		for _, again := range []chan struct{}{w.lookAgain, w.readAgain} {
 			select {
 			case again <- struct{}{}:
 			default: // it is going to
@@ -64,7 +64,7 @@ func (w *worker) tend(ctx context.Context) error {
 			timer.Reset(daily)
 		case <-w.news:
 			series = w.takeDelivered()
-		case <-w.again[0]:
+		case <-w.lookAgain:
 		}
 		for _, s := range series {
 			if err := w.retain(ctx, s); err != nil && ctx.Err() == nil {

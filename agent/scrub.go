@@ -29,7 +29,7 @@ func (w *worker) care(ctx context.Context) error {
 			return err
 		}
 		select {
-		case <-w.again[1]:
+		case <-w.readAgain:
 			err = w.compareDamaged(ctx)
 		case <-time.After(min(daily, place.Scrubbed.Add(daily).Sub(w.agent.Now()))): // the clock may have been ahead
 			err = w.careOnce(ctx)

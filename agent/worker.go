@@ -53,10 +53,11 @@ type worker struct {
 	spoilt map[string]bool // backups that are damaged, of which repair makes others; filled before the worker runs
 
 	adoption  adoption
-	retaining sync.Mutex       // one plan at a time
-	delivered map[string]bool  // series that retention should look at
-	news      chan struct{}    // there are some
-	again     [2]chan struct{} // somebody asks that tend and care look again
+	retaining sync.Mutex      // one plan at a time
+	delivered map[string]bool // series that retention should look at
+	news      chan struct{}   // there are some
+	lookAgain chan struct{}   // somebody asks that tend looks at the target again
+	readAgain chan struct{}   // and that care reads again what is damaged
 }
 
 // newWorker makes the worker of a target, and starts nothing.
@@ -65,7 +66,7 @@ func newWorker(a *Agent, t Target, s *share) *worker {
 	b.InitialInterval, b.MaxInterval = time.Second, slow
 	return &worker{
 		agent: a, target: t, vault: vault.New(t.Target, a.Trusted), share: s, limiter: limit.New(t.Limit, a.Now),
-		queue: newQueue(), backoff: b, news: make(chan struct{}, 1), again: [2]chan struct{}{make(chan struct{}, 1), make(chan struct{}, 1)},
+		queue: newQueue(), backoff: b, news: make(chan struct{}, 1), lookAgain: make(chan struct{}, 1), readAgain: make(chan struct{}, 1),
 		begun: map[string]bool{}, unjudged: map[string]vault.Manifest{}, spoilt: map[string]bool{}, heldFor: map[string]string{},
 		denied: map[string]bool{}, delivered: map[string]bool{},
 		log: a.Log.With("target", t.Name), result: Result{Target: t.Name}, tally: newTally(&a.changed),

@@ -27,8 +27,10 @@ func (p *Postgres) comment(until time.Time) string {
 
 // owner is Owner as a word.
 func (p *Postgres) owner() string {
-	return regexp.MustCompile(`[^A-Za-z0-9-]`).ReplaceAllString(p.Owner, "-")
+	return unwordly.ReplaceAllString(p.Owner, "-")
 }
+
+var unwordly = regexp.MustCompile(`[^A-Za-z0-9-]`)
 
 var marked = regexp.MustCompile(`^` + regexp.QuoteMeta(mark) + ` Owner: ([A-Za-z0-9-]*)\. Until: (\S+)$`)
 

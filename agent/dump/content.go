@@ -62,7 +62,7 @@ func lookNowhere(why string) look {
 
 // noEOF is nil for the regular end.
 func noEOF(err error) error {
-	if err == io.EOF { //nolint:errorlint // a wrapped one is no regular end
+	if err == io.EOF { // a wrapped one is no regular end
 		return nil
 	}
 	return err
