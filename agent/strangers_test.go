@@ -237,6 +237,19 @@ func TestPushShipsWhatWasDeclined(t *testing.T) {
 	}
 }
 
+// Of what cannot be taken, whoever named it hears why.
+func TestPushSaysWhyAFileIsNotTaken(t *testing.T) {
+	h := newHost(t)
+	tooLong := strings.Repeat("я", 45) + "_20261122_030001.sql"
+	h.write(tooLong, 10)
+	a := h.start()
+	o := a.Options
+	a.Close()
+	if _, err := agent.Push(t.Context(), o, []string{filepath.Join(h.dumps, tooLong)}); err == nil || !strings.Contains(err.Error(), "cannot be shipped: ") || !strings.Contains(err.Error(), "longer than") {
+		t.Error(err)
+	}
+}
+
 // A copy of this machine, with its name and keys, does not push its dumps out; and a machine that took its place has its past.
 func TestACopyOfTheHost(t *testing.T) {
 	h := newHost(t)
