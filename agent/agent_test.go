@@ -67,17 +67,25 @@ func newHost(t *testing.T) *host {
 	if h.identity, err = age.GenerateX25519Identity(); err != nil {
 		t.Fatal(err)
 	}
+	h.signer = newSigner(t)
+	if h.trusted, err = crypto.ParseVerifiers([]string{h.signer.VerifierKey()}); err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// newSigner has a key of its own, though it is called as all others are.
+func newSigner(t *testing.T) *crypto.Signer {
+	t.Helper()
 	skey, vkey, err := crypto.GenerateSigner("host")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if h.signer, err = crypto.ParseSigner(skey + "\n" + vkey + "\n"); err != nil {
+	s, err := crypto.ParseSigner(skey + "\n" + vkey + "\n")
+	if err != nil {
 		t.Fatal(err)
 	}
-	if h.trusted, err = crypto.ParseVerifiers([]string{vkey}); err != nil {
-		t.Fatal(err)
-	}
-	return h
+	return s
 }
 
 type silent struct{}

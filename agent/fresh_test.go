@@ -122,15 +122,11 @@ func TestTrustIsNotRemembered(t *testing.T) {
 	h.policy = func(string) retention.Policy { return retention.Policy{Daily: 7, MinKeep: 1} }
 	h.write("a_20260301.sql", 1000)
 	h.once()
-	skey, vkey, err := crypto.GenerateSigner("host")
-	if err != nil {
-		t.Fatal(err)
-	}
-	both := []string{h.signer.VerifierKey(), vkey}
-	if h.signer, err = crypto.ParseSigner(skey + "\n" + vkey + "\n"); err != nil {
-		t.Fatal(err)
-	}
+	fresh := newSigner(t)
+	both := []string{h.signer.VerifierKey(), fresh.VerifierKey()}
+	h.signer = fresh
 	reasons := func(keys []string) string {
+		var err error
 		if h.trusted, err = crypto.ParseVerifiers(keys); err != nil {
 			t.Fatal(err)
 		}
