@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"offsite/agent/dump"
@@ -15,7 +16,9 @@ import (
 // after the state was lost, only those that its retention would keep. A dump that is the newest of its series, as each
 // is that cron makes, is never asked about.
 type adoption struct {
-	mu     sync.Mutex
+	outdated atomic.Bool // the target is to be looked at again
+
+	mu     sync.Mutex            // held while the target is asked, which may take its time
 	series map[string]*pastDumps // nil until it is needed
 }
 
@@ -40,6 +43,9 @@ func (w *worker) wants(ctx context.Context, d *journal.Dump) (bool, error) {
 	}
 	w.adoption.mu.Lock()
 	defer w.adoption.mu.Unlock()
+	if w.adoption.outdated.Swap(false) {
+		w.adoption.series = nil
+	}
 	if w.adoption.series == nil {
 		err := w.loadAdoption(ctx)
 		if mayNotLook(err) {
@@ -107,12 +113,8 @@ func (w *worker) loadAdoption(ctx context.Context) error {
 	return nil
 }
 
-// forget makes the next question look at the target again.
-func (a *adoption) forget() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.series = nil
-}
+// forget makes the next question look at the target again. It waits for nobody.
+func (a *adoption) forget() { a.outdated.Store(true) }
 
 // reconsider finds the dumps of a series anew that targets have declined, since others of it, for which they were declined, are
 // not what they seemed.

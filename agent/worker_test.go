@@ -102,3 +102,39 @@ func (q *queue) holds(id string) bool {
 	_, is := q.queued[id]
 	return is
 }
+
+// A target that does not answer when it is asked what it holds keeps nobody from giving up a dump, or from judging one.
+func TestASilentTargetHoldsUpNoVerdict(t *testing.T) {
+	store := mem.New()
+	asked, answer := make(chan struct{}), make(chan struct{})
+	store.Fault(func(c mem.Call) error {
+		if c.Op == "list" {
+			close(asked)
+			<-answer
+		}
+		return nil
+	})
+	policy := func(string) retention.Policy { return retention.Policy{Daily: 7} }
+	a := begun(t, options(t, Target{Name: "silent", Location: "mem", Target: store, Retention: Enforce, Policy: policy}))
+	defer a.Close()
+	a.newest.note(&journal.Dump{Series: "shop", Taken: a.Now()})
+	wanted, reconsidered := make(chan error, 1), make(chan error, 1)
+	go func() {
+		_, err := a.workers[0].wants(t.Context(), &journal.Dump{Series: "shop", Object: "an older one"})
+		wanted <- err
+	}()
+	<-asked
+	go func() { reconsidered <- a.reconsider("shop") }()
+	select {
+	case err := <-reconsidered:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(time.Minute):
+		t.Error("it waits for the target")
+	}
+	close(answer)
+	if err := <-wanted; err != nil {
+		t.Error(err)
+	}
+}
