@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"offsite/agent/dump"
@@ -15,7 +16,9 @@ import (
 // after the state was lost, only those that its retention would keep. A dump that is the newest of its series, as each
 // is that cron makes, is never asked about.
 type adoption struct {
-	mu     sync.Mutex
+	outdated atomic.Bool // the target is to be looked at again
+
+	mu     sync.Mutex            // held while the target is asked, which may take its time
 	series map[string]*pastDumps // nil until it is needed
 }
 
@@ -40,6 +43,9 @@ func (w *worker) wants(ctx context.Context, d *journal.Dump) (bool, error) {
 	}
 	w.adoption.mu.Lock()
 	defer w.adoption.mu.Unlock()
+	if w.adoption.outdated.Swap(false) {
+		w.adoption.series = nil
+	}
 	if w.adoption.series == nil {
 		err := w.loadAdoption(ctx)
 		if mayNotLook(err) {
@@ -64,6 +70,7 @@ func (w *worker) wants(ctx context.Context, d *journal.Dump) (bool, error) {
 	return !p.removed[d.Object], nil
 }
 
+// of is one series, made when it is first asked for. The caller holds the lock.
 func (a *adoption) of(series string) *pastDumps {
 	p := a.series[series]
 	if p == nil {
@@ -106,12 +113,8 @@ func (w *worker) loadAdoption(ctx context.Context) error {
 	return nil
 }
 
-// forget makes the next question look at the target again.
-func (a *adoption) forget() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.series = nil
-}
+// forget makes the next question look at the target again. It waits for nobody.
+func (a *adoption) forget() { a.outdated.Store(true) }
 
 // reconsider finds the dumps of a series anew that targets have declined, since others of it, for which they were declined, are
 // not what they seemed.
@@ -135,8 +138,12 @@ func (a *Agent) findAgain(path string) {
 	a.unfound.Store(true)
 }
 
+// candidate is a dump as the backup that it would be on the target.
 func candidate(d *journal.Dump) retention.Backup {
-	b := retention.Backup{Object: d.Object, Dump: identityOf(d), Shape: dump.Shape(d.Name), Taken: d.Taken.Truncate(time.Second), Found: d.Found, Stored: d.File.Size, Suspect: d.Suspect}
+	b := retention.Backup{
+		Object: d.Object, Dump: identityOf(d), Shape: dump.Shape(d.Name), Taken: d.Taken.Truncate(time.Second), Found: d.Found,
+		Stored: d.File.Size, Suspect: d.Suspect,
+	}
 	if d.Health != nil && d.Health.State == dump.Suspect {
 		b.Suspect = d.Health.Reason
 	}
@@ -149,7 +156,7 @@ func identityOf(d *journal.Dump) string {
 	if err != nil {
 		return ""
 	}
-	return identity(name, journal.Verdict{Print: print(vault.Sum(d.Fingerprint))})
+	return identity(name, journal.Verdict{Print: printOf(vault.Sum(d.Fingerprint))})
 }
 
 // decline records that the target does not get the dump, since its retention would remove it at once.
@@ -165,8 +172,8 @@ func (w *worker) decline(d *journal.Dump) error {
 	}
 	w.log.Info("not shipped: retention would remove it at once", "dump", d.Path, "taken", d.Taken)
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.result.Declined++
+	w.mu.Unlock()
 	return w.agent.settle(d.ID)
 }
 
@@ -194,6 +201,7 @@ func (n *newest) size(device uint64) int64 {
 	return n.sizes[device]
 }
 
+// isNewest says whether this host has met no later dump of the series.
 func (a *Agent) isNewest(d *journal.Dump) bool {
 	a.newest.mu.Lock()
 	defer a.newest.mu.Unlock()

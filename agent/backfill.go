@@ -78,12 +78,13 @@ func (w *worker) fill(ctx context.Context, s *stock, object string) error {
 	return err
 }
 
-// held back by the target's limit.
+// limited is a source of which a target is given no more at a time than its limit allows.
 type limited struct {
 	providers.Source
 	*limit.Limiter
 }
 
+// Block is that of the source, once the limit lets one more stream begin.
 func (l limited) Block(ctx context.Context, i int) (*providers.Block, error) {
 	end, err := l.Open(ctx)
 	if err != nil {

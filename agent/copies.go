@@ -57,6 +57,7 @@ func (a *Agent) copiesOf(ctx context.Context, s *stock, object string, level vau
 	return all, ctx.Err()
 }
 
+// look finds out how the copy is, as closely as level says.
 func (c *copied) look(ctx context.Context, name vault.Name, level vault.Level) {
 	m, signed, err := c.vault.Signed(ctx, name)
 	switch {
@@ -73,6 +74,7 @@ func (c *copied) look(ctx context.Context, name vault.Name, level vault.Level) {
 	}
 }
 
+// conditionOf is what an error of looking at a copy says of it.
 func conditionOf(err error) condition {
 	switch {
 	case err == nil:
@@ -93,7 +95,8 @@ func best(all []*copied) (*copied, error) {
 		case b == nil:
 			b = c
 		case c.m.Stored != b.m.Stored || c.m.BlockSize != b.m.BlockSize || !slices.Equal(c.m.Blocks, b.m.Blocks):
-			return nil, fmt.Errorf("%s: the manifests of %s and %s are of different data, though both are signed: nothing was done", c.m.Object, b.target.Name, c.target.Name)
+			return nil, fmt.Errorf("%s: the manifests of %s and %s are of different data, though both are signed: nothing was done",
+				c.m.Object, b.target.Name, c.target.Name)
 		case knows(c) > knows(b):
 			b = c
 		}

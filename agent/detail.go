@@ -85,7 +85,10 @@ func (a *Agent) backups(series string, s *seriesFacts) []status.Backup {
 				b.Health, b.Reason = dump.Suspect, k.Suspect
 			}
 			b.Size = max(b.Size, k.Size)
-			c := status.Copy{Target: t.Name, Object: object, Stored: k.Stored, Tiers: tiers[object], Goes: goes[object], Locked: k.Locked, Proven: k.Proven, Damage: k.damaged()}
+			c := status.Copy{
+				Target: t.Name, Object: object, Stored: k.Stored, Tiers: tiers[object], Goes: goes[object], Locked: k.Locked,
+				Proven: k.Proven, Damage: k.damaged(),
+			}
 			if k.Trouble == troubleGone {
 				c.Damage = "gone, though no retention of ours removed it"
 			}

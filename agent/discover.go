@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -40,6 +39,7 @@ func (a *Agent) discover(ctx context.Context, found <-chan watch.File) error {
 			}
 			files = append(files, f)
 		case <-tick.C:
+			a.retryRefused()
 			continue
 		case <-ctx.Done():
 			return ctx.Err()
@@ -100,11 +100,10 @@ func (a *Agent) add(ctx context.Context, files []watch.File) error {
 			return ctx.Err()
 		}
 		if err != nil {
-			a.Log.Error("cannot ship this file", "dump", f.Path, "err", err)
-			a.stuck(f.Path, err.Error())
-			a.unshipped = append(a.unshipped, fmt.Sprintf("%s: %v", f.Path, err))
+			a.refuse(f.Path, err)
 			continue
 		}
+		a.take(f.Path)
 		if d != nil {
 			dumps = append(dumps, d)
 		}
@@ -217,6 +216,15 @@ func (a *Agent) name(d *journal.Dump) (err error) {
 	return err
 }
 
+// dump is the one with that id, which the journal must have.
+func (a *Agent) dump(id string) (*journal.Dump, error) {
+	d, err := a.journal.ByID(id)
+	if err == nil && d == nil {
+		err = fmt.Errorf("the journal has no dump %s", id)
+	}
+	return d, err
+}
+
 // known spares the watcher the work on files that the journal has, unchanged and with every target.
 func (a *Agent) known(path string, id watch.FileID) bool {
 	names := make([]string, 0, 8) // on the stack: this is asked for each file at each start
@@ -326,6 +334,3 @@ func (a *Agent) refresh(old *journal.Dump, f watch.File) (*journal.Dump, error) 
 	a.offer(d)
 	return nil, nil
 }
-
-// errVanished: the dump's file is no longer there.
-var errVanished = errors.New("the dump is gone from the disk")

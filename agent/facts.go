@@ -57,7 +57,10 @@ type owed struct {
 
 // collect reads the journal.
 func (a *Agent) collect() (*facts, error) {
-	f := &facts{series: map[string]*seriesFacts{}, owed: map[string]*owed{}, proven: map[string]int{}, places: map[string]journal.Place{}, wrong: map[string]string{}, strangers: map[string]int{}}
+	f := &facts{
+		series: map[string]*seriesFacts{}, owed: map[string]*owed{}, proven: map[string]int{}, places: map[string]journal.Place{},
+		wrong: map[string]string{}, strangers: map[string]int{},
+	}
 	err := a.journal.Newest(rhythm.Most, func(series string, last []journal.Met) error {
 		f.of(series).met = versions(last)
 		return nil
@@ -147,6 +150,7 @@ func versions(met []journal.Met) (once []journal.Met) {
 	return once
 }
 
+// of is one series, made when it is first asked for.
 func (f *facts) of(series string) *seriesFacts {
 	s := f.series[series]
 	if s == nil {
@@ -156,6 +160,7 @@ func (f *facts) of(series string) *seriesFacts {
 	return s
 }
 
+// know takes in a backup that a target has, or should have.
 func (f *facts) know(target, object string, v journal.Verdict) {
 	name, err := vault.Parse(object)
 	if err != nil {
@@ -166,6 +171,7 @@ func (f *facts) know(target, object string, v journal.Verdict) {
 	s.on[target] = append(s.on[target], known{v, name})
 }
 
+// owe takes in what targets lack of a dump.
 func (f *facts) owe(d *journal.Dump) error {
 	for target, t := range d.Targets {
 		o := f.owed[target]
@@ -209,7 +215,7 @@ func (k *known) backup() retention.Backup {
 	return b
 }
 
-// plan is what retention would do now with what a target is known to have of a series; nil: it does nothing there.
+// planOf is what retention would do now with what a target is known to have of a series; nil: it does nothing there.
 func (a *Agent) planOf(now time.Time, t *Target, series string, on []known, more ...retention.Backup) *retention.Plan {
 	if t.Policy == nil || t.Retention == Off {
 		return nil

@@ -25,7 +25,8 @@ func (a *Agent) strangeFormat(d *journal.Dump, r dump.Report) (string, error) {
 		return "", err
 	}
 	read, err := vault.Parse(last.Object)
-	return fmt.Sprintf("%s, and the newest healthy dump of its series, of %s, could be read: was this one encrypted, or written over?", r.Reason, stampText(read.Taken)), err
+	return fmt.Sprintf("%s, and the newest healthy dump of its series, of %s, could be read: was this one encrypted, or written over?",
+		r.Reason, stampText(read.Taken)), err
 }
 
 // newestHealthy is the newest healthy dump of a series and shape, whatever its time, on any target; nil: there is none.

@@ -1,453 +1,335 @@
 package agent_test
 
 import (
-	"bytes"
+	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
-	"filippo.io/age"
-
-	"offsite/agent/vault"
+	"offsite/agent"
+	"offsite/agent/retention"
+	"offsite/crypto"
 	"offsite/providers"
 	"offsite/providers/mem"
 )
 
-// down makes a target fail as one that is not reached.
-func down(target *mem.Target) {
-	target.Fault(func(mem.Call) error { return fmt.Errorf("connection refused: %w", providers.ErrPermanent) })
+// What fresh eyes found: ways in which dumps were removed, or never shipped, that nobody had thought of.
+
+// Two files of one night that are not the same thing twice never take each other's place.
+func TestFilesOfOneNightDoNotTakeEachOthersPlace(t *testing.T) {
+	h := newHost(t)
+	h.policy = func(string) retention.Policy { return retention.Policy{Daily: 7, MinKeep: 3} }
+	today := time.Date(2026, 3, 13, 4, 0, 0, 0, time.UTC)
+	h.now = func() time.Time { return today }
+	kinds := []string{"site_%s.sql.gz", "site_%s.tar.gz", "site_%s.dump", "site_%s.sql.gz.asc", "site_%s.json"}
+	for i := 12; i >= 0; i-- {
+		at := today.AddDate(0, 0, -i)
+		for _, kind := range kinds {
+			name := fmt.Sprintf(kind, at.Format("20060102")+"_030000")
+			h.write(name, 1000)
+			os.Chtimes(filepath.Join(h.dumps, name), at, at)
+		}
+		h.now = func() time.Time { return at }
+		h.once()
+	}
+	count := map[string]int{}
+	for _, name := range h.backups(h.a) {
+		count[name[strings.LastIndexByte(name, '_')+7:]]++
+	}
+	for _, kind := range kinds {
+		if n := count[strings.TrimPrefix(kind, "site_%s")]; n != 7 {
+			t.Errorf("%d of %s are left: %v", n, kind, count)
+		}
+	}
 }
 
-// Whoever changes the recipients may not have the old keys much longer.
-func TestWhatIsOwedIsSealedForTheRecipientsOfNow(t *testing.T) {
+// A dump is not shipped since newer ones are owed; when those are lost, it is the newest that there is.
+func TestWhatWasDeclinedForLostDumpsIsShipped(t *testing.T) {
 	h := newHost(t)
-	want := map[string][]byte{"db_20261122_030001.sql": h.write("db_20261122_030001.sql", 300_000)}
-	h.b.Fault(func(c mem.Call) error {
-		if c.Op == "block" && c.Block == 2 {
+	h.policy = func(string) retention.Policy { return retention.Policy{Daily: 7, MinKeep: 3} }
+	h.onlyA = true
+	down(h.a)
+	for hour := 1; hour <= 6; hour++ {
+		h.write(fmt.Sprintf("shop_20260301_0%d0000.sql", hour), 1000)
+	}
+	h.once()
+	h.a.Fault(nil)
+	for hour := 4; hour <= 6; hour++ {
+		os.Remove(filepath.Join(h.dumps, fmt.Sprintf("shop_20260301_0%d0000.sql", hour)))
+	}
+	h.once()
+	h.once()
+	if got := h.backups(h.a); len(got) != 3 {
+		t.Errorf("%q are there", got)
+	}
+}
+
+// Retention that is switched off declines nothing.
+func TestWhatWasDeclinedIsShippedWhenRetentionIsOff(t *testing.T) {
+	for _, mode := range []agent.Mode{agent.Off, agent.Report} {
+		h := newHost(t)
+		h.policy = func(string) retention.Policy { return retention.Policy{Daily: 7, MinKeep: 1} }
+		h.onlyA = true
+		for hour := 1; hour <= 6; hour++ {
+			h.write(fmt.Sprintf("shop_20260301_0%d0000.sql", hour), 1000)
+		}
+		h.once()
+		if got := h.backups(h.a); len(got) == 6 {
+			t.Fatal("nothing was declined")
+		}
+		h.mode = mode
+		h.once()
+		if got := h.backups(h.a); len(got) != 6 {
+			t.Errorf("%s: %q are there", mode, got)
+		}
+	}
+}
+
+// A leftover that the target does not let go is in no delivery's way.
+func TestALeftoverThatStaysHoldsNothingUp(t *testing.T) {
+	h := newHost(t)
+	h.onlyA = true
+	h.write("a_20260301.sql", 300_000)
+	h.a.Fault(func(c mem.Call) error {
+		if c.Op == "put" && strings.HasSuffix(c.Name, ".manifest") {
 			return fmt.Errorf("down: %w", providers.ErrPermanent)
 		}
 		return nil
 	})
-	if s := h.once(); s.Complete() {
-		t.Fatalf("%+v", s)
+	h.once()
+	os.Remove(filepath.Join(h.dumps, "a_20260301.sql"))
+	for i := range 20 {
+		h.write(fmt.Sprintf("b%d_20260302.sql", i), 1000)
 	}
-	h.check(h.a, want)
-	old := h.identity
-	var err error
-	if h.identity, err = age.GenerateX25519Identity(); err != nil {
-		t.Fatal(err)
-	}
-	h.b.Fault(nil)
-	if s := h.once(); !s.Complete() {
+	h.a.Fault(func(c mem.Call) error {
+		if c.Op == "delete" {
+			return &providers.Error{Op: "delete", Name: c.Name, Kind: os.ErrPermission, Err: errors.New("denied")}
+		}
+		return nil
+	})
+	if s := h.once(); s.Delivered() != 20 {
 		t.Errorf("%+v", s)
 	}
-	h.check(h.b, want) // opens with the new key, and nothing is left of the old upload
-	h.identity = old
-	h.check(h.a, want)
 }
 
-// A dump that waits for a target may be renamed, also over a restart; its name may be any bytes.
-func TestDumpsThatAreRenamedWhileTheyWait(t *testing.T) {
+// Who may sign is asked again when the configuration says something else.
+func TestTrustIsNotRemembered(t *testing.T) {
 	h := newHost(t)
-	odd := "caf\xe9_20261121_030001.sql"
-	want := map[string][]byte{
-		"db_20261122_030001.sql": h.write("db_20261122_030001.sql", 1000),
-		vault.Text(odd):          h.write(odd, 1000),
-	}
-	down(h.a)
-	down(h.b)
+	h.onlyA = true
+	h.policy = func(string) retention.Policy { return retention.Policy{Daily: 7, MinKeep: 1} }
+	h.write("a_20260301.sql", 1000)
 	h.once()
-	if err := os.Rename(filepath.Join(h.dumps, "db_20261122_030001.sql"), filepath.Join(h.dumps, "moved.sql")); err != nil {
-		t.Fatal(err)
+	fresh := newSigner(t)
+	both := []string{h.signer.VerifierKey(), fresh.VerifierKey()}
+	h.signer = fresh
+	reasons := func(keys []string) string {
+		var err error
+		if h.trusted, err = crypto.ParseVerifiers(keys); err != nil {
+			t.Fatal(err)
+		}
+		a := h.start()
+		defer a.Close()
+		plans, err := a.Plans(t.Context(), "a", "")
+		if err != nil || len(plans) != 1 {
+			t.Fatal(plans, err)
+		}
+		return allReasons(plans[0].Keep)
 	}
-	h.a.Fault(nil)
-	h.b.Fault(nil)
-	if s := h.once(); !s.Complete() {
-		t.Errorf("%+v", s)
+	if got := reasons(both[1:]); !strings.Contains(got, "not trusted") {
+		t.Error(got)
 	}
-	h.check(h.a, want)
+	if got := reasons(both); strings.Contains(got, "not trusted") {
+		t.Error(got)
+	}
+	if got := reasons(both[1:]); !strings.Contains(got, "not trusted") {
+		t.Error(got)
+	}
 }
 
-// One dump that cannot be read keeps no other from its target, and is said in the end.
-// logrotate renames what waits, and the next dump takes its path, while the agent is down. Both are shipped.
-func TestADumpIsRenamedAndItsPathTaken(t *testing.T) {
+// A manifest that has rotted since it was read stops the plan of its series, and of no other.
+func TestARottenManifestHoldsItsSeriesOnly(t *testing.T) {
 	h := newHost(t)
-	old := h.write("shop.sql", 100_000)
-	past := time.Now().Add(-24 * time.Hour)
-	os.Chtimes(filepath.Join(h.dumps, "shop.sql"), past, past)
-	h.a.Fault(func(mem.Call) error { return fmt.Errorf("down: %w", providers.ErrPermanent) })
-	h.once()
-	h.a.Fault(nil)
-	if err := os.Rename(filepath.Join(h.dumps, "shop.sql"), filepath.Join(h.dumps, "shop.sql.1")); err != nil {
-		t.Fatal(err)
-	}
-	fresh := h.write("shop.sql", 90_000)
-	s := h.once()
-	if s.Targets[0].Lost > 0 {
-		t.Errorf("%+v", s)
-	}
-	sizes := map[int]int{}
-	for name, b := range h.a.Objects() {
-		if !strings.HasSuffix(name, ".manifest") {
-			r, err := age.Decrypt(bytes.NewReader(b), h.identity)
-			if err != nil {
-				t.Fatal(err)
-			}
-			plain, err := io.ReadAll(r)
-			if err != nil {
-				t.Fatal(err)
-			}
-			sizes[len(plain)]++
+	h.onlyA = true
+	for day := 1; day <= 5; day++ {
+		for _, series := range []string{"aa", "bb"} {
+			h.write(fmt.Sprintf("%s_2026030%d.sql", series, day), 1000)
 		}
 	}
-	if sizes[len(old)] != 1 || sizes[len(fresh)] != 1 || len(sizes) != 2 {
-		t.Errorf("the target has dumps of these sizes: %v", sizes)
+	h.policy, h.mode = func(string) retention.Policy { return retention.Policy{Daily: 5, MinKeep: 1} }, agent.Enforce
+	h.once()
+	for name, b := range h.a.Objects() {
+		if strings.Contains(name, "/aa/20260305") && strings.HasSuffix(name, ".manifest") {
+			info, err := h.a.Stat(t.Context(), name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b[len(b)/2] ^= 1
+			h.a.SetAt(name, b, info.Modified)
+		}
+	}
+	h.policy = func(string) retention.Policy { return retention.Policy{Daily: 2, MinKeep: 1} }
+	h.once()
+	h.once()
+	left := map[string]int{}
+	for _, name := range h.backups(h.a) {
+		left[name[:2]]++
+	}
+	if left["bb"] != 2 || left["aa"] < 3 {
+		t.Errorf("%v are left", left)
 	}
 }
 
-func TestADumpThatCannotBeReadStandsInNobodysWay(t *testing.T) {
+// A target that lost its backups (a new disk, an emptied bucket, a hand that slipped) gets again what lies on this host, and
+// somebody is told.
+func TestWhatTheTargetLostIsTold(t *testing.T) {
 	h := newHost(t)
-	want := map[string][]byte{}
-	for i := range 6 {
-		name := fmt.Sprintf("db_2026112%d_030001.sql", i)
-		want[name] = h.write(name, 1000)
+	h.policy = func(string) retention.Policy { return retention.Policy{Daily: 7, MinKeep: 3} }
+	h.onlyA = true
+	for day := 1; day <= 4; day++ {
+		h.write(fmt.Sprintf("shop_2026030%d.sql", day), 1000)
 	}
+	h.once()
+	os.Remove(filepath.Join(h.dumps, "shop_20260302.sql"))
+	for name := range h.a.Objects() {
+		if !strings.Contains(name, "20260303") {
+			h.a.Set(name, nil)
+		}
+	}
+	s := h.once()
+	if s.Delivered() != 2 || s.Targets[0].Gone != 1 || s.Complete() {
+		t.Errorf("%+v", s)
+	}
+	if got := h.backups(h.a); len(got) != 3 {
+		t.Errorf("%q are there", got)
+	}
+	if s := h.once(); s.Delivered() != 0 || s.Targets[0].Gone != 1 {
+		t.Errorf("it is told no more, or sent again: %+v", s)
+	}
+	h.policy = func(string) retention.Policy { return retention.Policy{Last: 2, MinKeep: 1} } // now nobody would miss it
+	if s := h.once(); s.Targets[0].Gone != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// What a person names is shipped though retention would remove it at once.
+func TestPushShipsWhatWasDeclined(t *testing.T) {
+	h := newHost(t)
+	h.policy = func(string) retention.Policy { return retention.Policy{Daily: 7, MinKeep: 1} }
+	h.onlyA = true
+	for hour := 1; hour <= 6; hour++ {
+		h.write(fmt.Sprintf("shop_20260301_0%d0000.sql", hour), 1000)
+	}
+	h.once()
+	before := len(h.backups(h.a))
+	a := h.start()
+	o := a.Options
+	a.Close()
+	s, err := agent.Push(t.Context(), o, []string{filepath.Join(h.dumps, "shop_20260301_030000.sql")})
+	if err != nil || s.Delivered() != 1 || len(h.backups(h.a)) != before+1 {
+		t.Errorf("%+v %v: %q", s, err, h.backups(h.a))
+	}
+}
+
+// Of what cannot be taken, whoever named it hears why.
+func TestPushSaysWhyAFileIsNotTaken(t *testing.T) {
+	h := newHost(t)
 	tooLong := strings.Repeat("я", 45) + "_20261122_030001.sql"
 	h.write(tooLong, 10)
-	s := h.once()
-	if s.Complete() || len(s.Unshipped) != 1 || !strings.Contains(s.Unshipped[0], tooLong) {
-		t.Errorf("%+v", s)
-	}
-	h.check(h.a, want)
-}
-
-// The same files on another disk, or under another device number, are the same dumps.
-func TestACopiedDirectoryIsNotShippedAgain(t *testing.T) {
-	h := newHost(t)
-	want := map[string][]byte{"db_20261122_030001.sql": h.write("db_20261122_030001.sql", 1000), "plain.sql": h.write("plain.sql", 1000)}
-	if s := h.once(); !s.Complete() {
-		t.Fatalf("%+v", s)
-	}
-	for name, b := range want {
-		path := filepath.Join(h.dumps, name)
-		info, err := os.Stat(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path+".copy", bytes.Clone(b), 0o640); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chtimes(path+".copy", info.ModTime(), info.ModTime()); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Rename(path+".copy", path); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if s := h.once(); s.Delivered() != 0 || !s.Complete() {
-		t.Errorf("%+v", s)
-	}
-	h.check(h.a, want)
-}
-
-// The key of a dump that is owed to a target which the configuration no longer has is not kept.
-func TestNothingIsOwedToATargetThatIsGone(t *testing.T) {
-	h := newHost(t)
-	h.write("db_20261122_030001.sql", 300_000)
-	h.b.Fault(func(c mem.Call) error {
-		if c.Op == "block" && c.Block == 2 {
-			return fmt.Errorf("down: %w", providers.ErrPermanent)
-		}
-		return nil
-	})
-	h.once()
-	journal := filepath.Join(h.state, "journal.db")
-	h.onlyA = true
-	if s := h.once(); !s.Complete() {
-		t.Errorf("%+v", s)
-	}
-	h.onlyA = false
-	h.b.Fault(nil)
-	if s := h.once(); s.Delivered() != 1 || !s.Complete() {
-		t.Errorf("when it is back: %+v", s)
-	}
-	if len(h.a.Objects()) != 2 {
-		t.Errorf("%d objects", len(h.a.Objects()))
-	}
-	if _, err := os.Stat(journal); err != nil {
+	a := h.start()
+	o := a.Options
+	a.Close()
+	if _, err := agent.Push(t.Context(), o, []string{filepath.Join(h.dumps, tooLong)}); err == nil || !strings.Contains(err.Error(), "cannot be shipped: ") || !strings.Contains(err.Error(), "longer than") {
 		t.Error(err)
 	}
 }
 
-func TestAWatchedDirectoryMustBeOne(t *testing.T) {
+// A copy of this machine, with its name and keys, does not push its dumps out; and a machine that took its place has its past.
+func TestACopyOfTheHost(t *testing.T) {
 	h := newHost(t)
-	h.write("db.sql", 10)
-	real := h.dumps
-	h.dumps = filepath.Join(t.TempDir(), "link")
-	if err := os.Symlink(real, h.dumps); err != nil {
-		t.Fatal(err)
-	}
-	a := h.start()
-	defer a.Close()
-	if s, err := a.Once(t.Context()); err == nil {
-		t.Errorf("a link was watched without a word: %+v", s)
-	}
-}
-
-// The process dies after the manifest and before the journal; then the dump goes away. The backup, the only copy that is
-// left, stays whole, and the agent finds that out.
-func TestABackupWhoseRecordWasLostIsNotTidiedAway(t *testing.T) {
-	h := newHost(t)
-	name := "db_20261122_030001.sql"
-	want := map[string][]byte{name: h.write(name, 300_000)}
-	crash(h, mem.Call{Op: "done", Name: ".manifest"})
-	if err := os.Remove(filepath.Join(h.dumps, name)); err != nil {
-		t.Fatal(err)
-	}
-	h.once()
-	h.check(h.a, want)
-}
-
-// Whoever deletes all manifests by accident has not told us to delete the data.
-func TestDataWhoseManifestsWereLostStays(t *testing.T) {
-	for _, seen := range []bool{true, false} {
-		h := full(t, 8)
-		h.policy = standing
-		if seen {
-			h.once() // reads the manifests
-		}
-		for name, b := range h.a.Objects() {
-			if strings.HasSuffix(name, ".manifest") {
-				h.a.Set(name, nil)
-			} else {
-				h.a.SetAt(name, b, time.Now().Add(-30*24*time.Hour))
-			}
-		}
-		h.once()
-		if n := len(h.a.Objects()); n != 8 {
-			t.Errorf("manifests seen before: %v: %d data objects are left of 8", seen, n)
-		}
-	}
-}
-
-// One upload that nobody finished goes when it is old, and not before.
-func TestAnAbandonedUploadIsSwept(t *testing.T) {
-	for _, c := range []struct {
-		age  time.Duration
-		left int
-	}{{6 * 24 * time.Hour, 3}, {8 * 24 * time.Hour, 2}} {
-		h := full(t, 1)
-		h.policy = standing
-		h.a.SetAt("host/db/20240101T000000Z_0badcafe_db.sql.age", []byte("data"), time.Now().Add(-c.age))
-		h.once()
-		if n := len(h.a.Objects()); n != c.left {
-			t.Errorf("after %v %d objects are there, want %d", c.age, n, c.left)
-		}
-	}
-}
-
-// The journal is torn at any byte: the agent goes on, finds what the targets hold, sends nothing twice, and ships the next
-// dump; the torn one is set aside.
-func TestATornJournalCostsNothing(t *testing.T) {
-	h := newHost(t)
-	want := map[string][]byte{}
-	for i := range 5 {
-		name := fmt.Sprintf("db_2026112%d_030001.sql", i)
-		want[name] = h.write(name, 1000+i)
-	}
-	if s := h.once(); !s.Complete() {
-		t.Fatalf("%+v", s)
-	}
-	path := filepath.Join(h.state, "journal.db")
-	asideCount := 0
-	for i := range 30 {
-		whole, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		torn := bytes.Clone(whole)
-		at := len(bytes.TrimRight(torn, "\x00")) * i / 30 // bbolt makes room for pages that nothing has used yet
-		switch i % 3 {
-		case 0:
-			torn = torn[:at]
-		case 1:
-			copy(torn[at:], bytes.Repeat([]byte{0xa5}, 4096))
-		case 2:
-			clear(torn[at:])
-		}
-		if err := os.WriteFile(path, torn, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		os.Remove(path + ".unusable")
-		name := fmt.Sprintf("db_202611%02d_040001.sql", i+1)
-		want[name] = h.write(name, 500+i)
-		if s := h.once(); !s.Complete() {
-			t.Fatalf("torn at %d: %+v", at, s)
-		}
-		h.check(h.a, want)
-		h.check(h.b, want)
-		if _, err := os.Stat(path + ".unusable"); err == nil {
-			asideCount++
-		}
-	}
-	if asideCount < 10 {
-		t.Errorf("only %d of 30 were set aside", asideCount)
-	}
-}
-
-// A dump whose watched directory is not mounted is not lost: it waits.
-func TestAnUnmountedDirectoryLosesNothing(t *testing.T) {
-	h := newHost(t)
-	want := map[string][]byte{"db_20261122_030001.sql": h.write("db_20261122_030001.sql", 1000)}
-	down(h.b)
-	h.once()
-	disk := h.dumps + ".disk"
-	if err := os.Rename(h.dumps, disk); err != nil {
-		t.Fatal(err)
-	}
-	h.b.Fault(nil)
-	mountTmpfs(t, h.dumps) // the directory below the mount point, with another device number
-	s := h.once()
-	if s.Complete() || s.Targets[1].Lost > 0 || s.Targets[1].Failed != 1 || !strings.Contains(s.Targets[1].Err.Error(), "is it mounted?") {
-		t.Errorf("%+v", s)
-	}
-	unmount(t, h.dumps)
-	if err := os.Rename(disk, h.dumps); err != nil {
-		t.Fatal(err)
-	}
-	if s := h.once(); !s.Complete() {
-		t.Errorf("%+v", s)
-	}
-	h.check(h.b, want)
-}
-
-// A dump that was away while a target still lacked it, and is back, is new for that target alone.
-func TestADumpThatComesBackIsNotSentTwice(t *testing.T) {
-	h := newHost(t)
-	want := map[string][]byte{"db_20261122_030001.sql": h.write("db_20261122_030001.sql", 1000)}
-	h.b.Fault(func(c mem.Call) error {
-		if c.Op == "block" {
-			return fmt.Errorf("down: %w", providers.ErrPermanent)
-		}
-		return nil
-	})
-	h.once()
-	outside := filepath.Join(t.TempDir(), "away")
-	dump := filepath.Join(h.dumps, "db_20261122_030001.sql")
-	if err := os.Rename(dump, outside); err != nil {
-		t.Fatal(err)
-	}
-	if s := h.once(); s.Targets[1].Lost != 1 {
-		t.Fatalf("%+v", s)
-	}
-	h.b.Fault(nil)
-	if err := os.Rename(outside, filepath.Join(h.dumps, "again_20261123_030001.sql")); err != nil {
-		t.Fatal(err)
-	}
-	if s := h.once(); !s.Complete() {
-		t.Errorf("%+v", s)
-	}
-	h.check(h.a, want)
-	h.check(h.b, want) // under the name by which the other target has it
-}
-
-// The agent dies between a target's manifest and the journal's entry, and the dump has another name when it is back: the
-// target has it already.
-func TestADumpThatIsRenamedAfterACrashIsNotSentTwice(t *testing.T) {
-	h := newHost(t)
+	h.policy = func(string) retention.Policy { return retention.Policy{Daily: 3, MinKeep: 1} }
 	h.onlyA = true
-	want := map[string][]byte{"db_20261122_030001.sql": h.write("db_20261122_030001.sql", 1000)}
-	var dead atomic.Bool // since the manifest is there
-	h.a.Fault(func(c mem.Call) error {
-		if c.Op == "done" && strings.HasSuffix(c.Name, ".manifest") {
-			dead.Store(true)
+	now := time.Date(2026, 3, 1, 4, 0, 0, 0, time.UTC)
+	h.now = func() time.Time { return now }
+	states := map[string]string{"one": h.state, "two": t.TempDir()}
+	night := func(machine, clock string) {
+		h.machine, h.state = machine, states[machine]
+		name := "shop_" + now.Format("20060102") + "_" + clock + ".sql"
+		h.write(name, 1000)
+		os.Chtimes(filepath.Join(h.dumps, name), now, now)
+		h.once()
+		os.Remove(filepath.Join(h.dumps, name))
+		now = now.Add(time.Minute)
+	}
+	for range 6 {
+		night("one", "030000")
+		night("two", "033000")
+		now = now.Add(24 * time.Hour)
+	}
+	count := map[string]int{}
+	for _, name := range h.backups(h.a) {
+		count[name[14:20]]++
+	}
+	if count["030000"] < 3 || count["033000"] < 3 {
+		t.Errorf("%v are left", count)
+	}
+
+	moved := newHost(t)
+	moved.policy, moved.onlyA = h.policy, true
+	for day := 1; day <= 5; day++ {
+		moved.machine = "old"
+		if day > 3 {
+			moved.machine = "new"
 		}
-		if dead.Load() {
-			return fmt.Errorf("down: %w", providers.ErrPermanent)
-		}
-		return nil
-	})
-	h.once()
-	h.a.Fault(nil)
-	outside := filepath.Join(t.TempDir(), "away")
-	if err := os.Rename(filepath.Join(h.dumps, "db_20261122_030001.sql"), outside); err != nil {
-		t.Fatal(err)
+		moved.write(fmt.Sprintf("shop_2026030%d.sql", day), 1000)
+		moved.once()
 	}
-	down(h.a) // so that it cannot be seen that the target has it
-	h.once()
-	if err := os.Rename(outside, filepath.Join(h.dumps, "again_20261123_030001.sql")); err != nil {
-		t.Fatal(err)
-	}
-	h.a.Fault(nil)
-	if s := h.once(); !s.Complete() {
-		t.Errorf("%+v", s)
-	}
-	h.check(h.a, want)
-}
-
-// mountTmpfs mounts an empty file system at path until unmount, or the end of the test.
-func mountTmpfs(t *testing.T, path string) {
-	t.Helper()
-	if err := os.MkdirAll(path, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Mount("tmpfs", path, "tmpfs", 0, ""); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { syscall.Unmount(path, syscall.MNT_DETACH) })
-}
-
-func unmount(t *testing.T, path string) {
-	t.Helper()
-	if err := syscall.Unmount(path, 0); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Remove(path); err != nil {
-		t.Fatal(err)
+	if got := moved.backups(moved.a); len(got) != 3 {
+		t.Errorf("a host that has moved keeps %q", got)
 	}
 }
 
-// After the state was lost a manifest whose data is gone does not count for a backup: the dump is sent.
-func TestAManifestWithoutItsDataIsNoBackup(t *testing.T) {
+// Dumps that came while the clock was behind are not held against them when it is right again.
+func TestAClockThatWasBehind(t *testing.T) {
 	h := newHost(t)
+	h.policy = func(string) retention.Policy { return retention.Policy{Daily: 10, MinKeep: 3} }
 	h.onlyA = true
-	want := map[string][]byte{"db_20261122_030001.sql": h.write("db_20261122_030001.sql", 1000)}
-	h.once()
-	var gone string
-	for name := range h.a.Objects() {
-		if !strings.HasSuffix(name, ".manifest") {
-			gone = name
+	right := time.Date(2026, 3, 1, 4, 0, 0, 0, time.UTC)
+	shift := time.Duration(0)
+	h.now = func() time.Time { return right.Add(shift) }
+	for day := range 12 {
+		shift = 0
+		if day >= 3 && day < 8 {
+			shift = -365 * 24 * time.Hour
 		}
+		name := "shop_" + right.Format("20060102") + "_030000.sql"
+		h.write(name, 1000)
+		os.Chtimes(filepath.Join(h.dumps, name), right.Add(-time.Hour), right.Add(-time.Hour))
+		h.once()
+		right = right.Add(24 * time.Hour)
 	}
-	h.state = t.TempDir()
+	if got := h.backups(h.a); len(got) != 10 {
+		t.Errorf("%d are left: %q", len(got), got)
+	}
+}
+
+// An agent whose state directory was removed ends, before a second one ships what it has shipped.
+func TestTheStateDirectoryIsRemoved(t *testing.T) {
+	h := newHost(t)
 	a := h.start()
-	defer a.Close()
-	h.a.Fault(func(c mem.Call) error {
-		if c.Op == "get" { // the data goes between the survey and the look at the manifest
-			h.a.Fault(nil)
-			return h.a.Delete(t.Context(), gone)
-		}
-		return nil
-	})
-	if s, err := a.Once(t.Context()); err != nil || !s.Complete() {
-		t.Errorf("%+v %v", s, err)
+	h.write("shop_20260301.sql", 1000)
+	if err := os.RemoveAll(h.state); err != nil {
+		t.Fatal(err)
 	}
-	whole := 0
-	for e, err := range vault.New(h.a.Handle(), h.trusted).List(t.Context(), "host") {
-		if err != nil {
-			t.Fatal(err)
-		}
-		if e.Manifest && e.Stored >= 0 {
-			whole++
-		}
+	if err := os.Mkdir(h.state, 0o700); err != nil {
+		t.Fatal(err)
 	}
-	if whole != len(want) {
-		t.Errorf("%d whole backups, want %d", whole, len(want))
+	if _, err := a.Once(t.Context()); err == nil || !strings.Contains(err.Error(), "was removed or replaced") {
+		t.Error(err)
+	}
+	if got := h.backups(h.a); len(got) > 0 {
+		t.Errorf("shipped %q", got)
 	}
 }

@@ -43,11 +43,11 @@ type history struct {
 
 // Identity tells the dump of a backup from every other one, whatever object it is in; empty: that is not known.
 func Identity(n vault.Name, m *vault.Manifest) string {
-	return identity(n, journal.Verdict{Print: print(m.Fingerprint)})
+	return identity(n, journal.Verdict{Print: printOf(m.Fingerprint)})
 }
 
-// print is the part of a fingerprint that is remembered; empty for none.
-func print(fingerprint vault.Sum) string {
+// printOf is the part of a fingerprint that is remembered; empty for none.
+func printOf(fingerprint vault.Sum) string {
 	if fingerprint == (vault.Sum{}) {
 		return ""
 	}
@@ -81,7 +81,10 @@ func (w *worker) partialHistory(ctx context.Context, series string) (*history, e
 	if series != "" {
 		entries = w.vault.ListSeries(ctx, w.agent.Host, series)
 	}
-	h := &history{series: map[string][]retention.Backup{}, machines: map[string]string{}, dumps: map[string]bool{}, troubles: map[string]string{}, broken: map[string]int64{}}
+	h := &history{
+		series: map[string][]retention.Backup{}, machines: map[string]string{}, dumps: map[string]bool{}, troubles: map[string]string{},
+		broken: map[string]int64{},
+	}
 	unread := map[string]vault.Entry{}
 	verdicts := map[string]journal.Verdict{}
 	some := make([]vault.Entry, 0, lookups)
@@ -138,7 +141,10 @@ func (w *worker) version(e vault.Entry) string { return e.Version + " " + w.agen
 
 // add judges the data by what the listing says of it now.
 func (h *history) add(e vault.Entry, v journal.Verdict) {
-	b := retention.Backup{Object: e.Object, Dump: identity(e.Name, v), Shape: dump.Shape(e.File), Taken: e.Taken, Found: v.Found, Stored: max(0, e.Stored), Modified: e.Modified, Suspect: v.Suspect, Unsound: v.Unsound, Locked: v.Locked}
+	b := retention.Backup{
+		Object: e.Object, Dump: identity(e.Name, v), Shape: dump.Shape(e.File), Taken: e.Taken, Found: v.Found, Stored: max(0, e.Stored),
+		Modified: e.Modified, Suspect: v.Suspect, Unsound: v.Unsound, Locked: v.Locked,
+	}
 	switch {
 	case v.Unsound != "":
 	case e.Stored < 0:
@@ -183,7 +189,9 @@ func (w *worker) judge(ctx context.Context, h *history, entries iter.Seq[vault.E
 				return err
 			default:
 				h.unread = append(h.unread, err)
-				h.series[e.Series] = append(h.series[e.Series], retention.Backup{Object: e.Object, Shape: dump.Shape(e.File), Taken: e.Taken, Unsound: fmt.Sprintf("its manifest cannot be read: %v", err)})
+				h.series[e.Series] = append(h.series[e.Series], retention.Backup{
+					Object: e.Object, Shape: dump.Shape(e.File), Taken: e.Taken, Unsound: fmt.Sprintf("its manifest cannot be read: %v", err),
+				})
 			}
 			return nil
 		})
@@ -213,7 +221,10 @@ const suspectPending = "nobody has looked at it to its end yet"
 
 // verdictOf is what a manifest says of a backup. What has no verdict on its health yet takes no place either.
 func verdictOf(m *vault.Manifest, version string) journal.Verdict {
-	v := journal.Verdict{Version: version, Stored: m.Stored, Found: m.Found, Size: m.Size, Machine: m.Machine, Print: print(m.Fingerprint), Accepted: !m.Health.Accepted.IsZero()}
+	v := journal.Verdict{
+		Version: version, Stored: m.Stored, Found: m.Found, Size: m.Size, Machine: m.Machine, Print: printOf(m.Fingerprint),
+		Accepted: !m.Health.Accepted.IsZero(),
+	}
 	v.Whole = m.Health.State == dump.OK && !v.Accepted
 	switch {
 	case m.Health.State == dump.Pending:

@@ -29,7 +29,9 @@ func (a *Agent) open(once bool) {
 	}
 	if killed > 0 {
 		alarm := status.Alarm{
-			Key: "stopped/killed", Kind: status.KindStopped, Level: status.Warning, Text: fmt.Sprintf("the agent that was started at %s was not stopped: it was killed, or the machine lost its power; it runs again since %s", stampText(last.Began), stampText(a.began)),
+			Key: "stopped/killed", Kind: status.KindStopped, Level: status.Warning,
+			Text: fmt.Sprintf("the agent that was started at %s was not stopped: it was killed, or the machine lost its power; it runs again since %s",
+				stampText(last.Began), stampText(a.began)),
 			Remedy: "nothing is lost; if nobody knows why, look at the system's log",
 		}
 		if killed >= manyKilled {
@@ -45,7 +47,10 @@ func (a *Agent) close(ctx context.Context, fault error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendFor)
 	defer cancel()
 	if fault != nil {
-		a.event(status.Alarm{Key: "stopped/fault", Kind: status.KindStopped, Level: status.Problem, Text: fmt.Sprintf("the agent has stopped by itself: %v", fault), Remedy: "mend what is named, and start it again"})
+		a.event(status.Alarm{
+			Key: "stopped/fault", Kind: status.KindStopped, Level: status.Problem,
+			Text: fmt.Sprintf("the agent has stopped by itself: %v", fault), Remedy: "mend what is named, and start it again",
+		})
 		if err := a.tellAlarms(ctx); err != nil {
 			a.Log.Error("cannot tell that the agent stops", "err", err)
 		}

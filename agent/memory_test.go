@@ -87,7 +87,7 @@ func TestBlocksThatAreNotHeldGoInParallel(t *testing.T) {
 	m := newMemory(a.Memory, a.ownMemory(), 3)
 	s := &share{memory: m}
 	for range 12 {
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		if _, _, err := s.take(ctx, 256<<10); err != nil {
 			t.Fatal(err)

@@ -18,8 +18,8 @@ import (
 const troubleGone = "gone"
 
 // miss looks for backups that the target is known to have had and has no more, though no retention would have removed them:
-// somebody deleted them, or the disk was replaced. That is an alarm, as is what the listing says is not whole; and what still lies on this host is shipped again, if
-// this host is the one that prunes there.
+// somebody deleted them, or the disk was replaced. That is an alarm, as is what the listing says is not whole; and what still lies
+// on this host is shipped again, if this host is the one that prunes there.
 func (w *worker) miss(ctx context.Context, h *history) error {
 	gone, replaced, err := w.unlisted(h)
 	if err != nil {
@@ -55,7 +55,8 @@ func (w *worker) miss(ctx context.Context, h *history) error {
 	}
 	if n := w.gone(); n > 0 {
 		w.agent.event(status.Alarm{
-			Key: "repair/deleted/" + w.target.Name, Kind: status.KindRepair, Level: status.Problem, Target: w.target.Name, Text: fmt.Sprintf("%s of this host were deleted from %s, and no retention of ours did it", plural(n, "backup"), w.target.Name),
+			Key: "repair/deleted/" + w.target.Name, Kind: status.KindRepair, Level: status.Problem, Target: w.target.Name,
+			Text:   fmt.Sprintf("%s of this host were deleted from %s, and no retention of ours did it", plural(n, "backup"), w.target.Name),
 			Remedy: "find out who did: a person, a lifecycle rule, another disk, or somebody who should not be able to; what still lies on this host is shipped again",
 		})
 	}
@@ -104,7 +105,8 @@ func (w *worker) unlisted(h *history) (gone map[string][]retention.Backup, repla
 			return
 		}
 		gone[name.Series] = append(gone[name.Series], retention.Backup{
-			Object: object, Dump: identity(name, v), Shape: dump.Shape(name.File), Taken: name.Taken, Found: v.Found, Stored: v.Stored, Suspect: v.Suspect, Unsound: v.Unsound,
+			Object: object, Dump: identity(name, v), Shape: dump.Shape(name.File), Taken: name.Taken, Found: v.Found, Stored: v.Stored,
+			Suspect: v.Suspect, Unsound: v.Unsound,
 		})
 	})
 	return gone, replaced, err

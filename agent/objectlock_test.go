@@ -74,7 +74,7 @@ func (l *lockable) Hidden(context.Context, string) (providers.Hidden, error) {
 	return providers.Hidden{Versions: 2, Bytes: 1000}, nil
 }
 
-// of is until when data and manifest of a dump are locked.
+// lockOf is until when data and manifest of a dump are locked.
 func (h *host) lockOf(locks map[string]time.Time, file string) time.Time {
 	h.t.Helper()
 	for e, err := range vault.New(h.a.Handle(), h.trusted).List(h.t.Context(), "host") {

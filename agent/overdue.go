@@ -46,7 +46,8 @@ func (a *Agent) oneDrill(name, series string, records []drill.Record, first time
 	s := status.Drill{Name: name, Series: series, Level: status.OK, Trend: []status.Run{}}
 	for _, r := range records[max(0, len(records)-shownRuns):] {
 		s.Trend = append(s.Trend, status.Run{
-			Target: r.Target, Dump: r.Name, Taken: r.Taken.UTC(), Began: r.Began.UTC(), Took: r.Took, Bytes: r.Bytes, Rows: r.Rows, Passed: r.Passed(), Reason: r.Reason, Setup: r.Setup,
+			Target: r.Target, Dump: r.Name, Taken: r.Taken.UTC(), Began: r.Began.UTC(), Took: r.Took, Bytes: r.Bytes, Rows: r.Rows,
+			Passed: r.Passed(), Reason: r.Reason, Setup: r.Setup,
 		})
 	}
 	since := first

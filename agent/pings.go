@@ -21,11 +21,11 @@ import (
 // runs tell watchers elsewhere how each run of a series gets on: that a dump was found, and that all targets have it whole, or what
 // went wrong. A run is of the newest dump of its series; what comes of older ones is no run's business.
 type runs struct {
-	// past has the newest dump of each series while all that lies on the disk is found; nil: that is over.
-	past map[string]*journal.Dump
+	news bell // rings when there is a ping to send
 
-	bell
-	mu      sync.Mutex
+	mu sync.Mutex
+	// past has the newest dump of each series while all that lies on the disk is found; nil: that is over.
+	past    map[string]*journal.Dump
 	going   map[string]bool // ids of dumps
 	waiting []ping
 	failing map[string]status.Alarm // by the ping's name
@@ -70,7 +70,7 @@ func (r *runs) follow(d *journal.Dump, found bool) {
 	r.going[d.ID] = true
 	if found {
 		r.waiting = append(r.waiting, ping{d.Series, fmt.Sprintf("found %s, %s", d.Name, humanize.IBytes(uint64(d.File.Size))), alarm.Started})
-		r.ring()
+		r.news.ring()
 	}
 }
 
@@ -87,7 +87,7 @@ func (r *runs) end(d *journal.Dump, event alarm.Event, text string) {
 	if r.going[d.ID] {
 		delete(r.going, d.ID)
 		r.waiting = append(r.waiting, ping{d.Series, text, event})
-		r.ring()
+		r.news.ring()
 	}
 }
 
@@ -152,7 +152,7 @@ func (a *Agent) watchPings(ctx context.Context) error {
 		l := a.pulse.begin("what pings watchers")
 		defer l.ends()
 		for {
-			more := a.runs.wait()
+			more := a.runs.news.wait()
 			l.asks() // watchers elsewhere, each for a minute or two
 			a.sendPings(ctx)
 			l.rests(idle)
@@ -224,7 +224,10 @@ func (a *Agent) ping(ctx context.Context, name string, send func(context.Context
 	if was, there := a.runs.failing[name]; there {
 		since = was.Since
 	}
-	a.runs.failing[name] = status.Alarm{Key: "way/" + name, Kind: status.KindWay, Level: status.Warning, Since: since, Text: fmt.Sprintf("%s cannot be told: %v", name, err), Remedy: "look at its address, and whether this host reaches it"}
+	a.runs.failing[name] = status.Alarm{
+		Key: "way/" + name, Kind: status.KindWay, Level: status.Warning, Since: since,
+		Text: fmt.Sprintf("%s cannot be told: %v", name, err), Remedy: "look at its address, and whether this host reaches it",
+	}
 }
 
 // troubles are the pings that fail.

@@ -3,7 +3,6 @@ package agent_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,8 +11,6 @@ import (
 
 	"offsite/agent/alarm"
 	"offsite/agent/status"
-	"offsite/providers"
-	"offsite/providers/mem"
 )
 
 // watcher is somebody elsewhere who is told of runs.
@@ -74,7 +71,7 @@ func TestEachRunIsPinged(t *testing.T) {
 	// One that a target lacks goes on after a restart.
 	y.now = y.now.Add(24 * time.Hour)
 	y.dump("shop", 1000)
-	y.b.Fault(func(mem.Call) error { return fmt.Errorf("down: %w", providers.ErrPermanent) })
+	down(y.b)
 	y.once()
 	if got := shop.news(); got != "started found shop_20260308_030000.sql, 1000 B" {
 		t.Errorf("%q", got)

@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"io"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,10 +12,7 @@ import (
 	"time"
 
 	"offsite/agent/alarm"
-	"offsite/agent/dump"
 	"offsite/agent/status"
-	"offsite/agent/watch"
-	"offsite/crypto"
 	"offsite/providers/mem"
 )
 
@@ -128,43 +124,18 @@ func (w deafWay) Send(context.Context, alarm.Message) error {
 	return nil
 }
 
-// quietly is an observer that hears nothing.
-type quietly struct{}
-
-func (quietly) Started(string, string, int64) {}
-func (quietly) Had(string, string, int64)     {}
-func (quietly) Sent(string, string, int64)    {}
-func (quietly) Ended(string, string, error)   {}
+// eventually waits until what is said is as it should be.
+func eventually(t *testing.T, what string, said func() string, is func(string) bool) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); !is(said()); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%s: never; in the end it was %q", what, said())
+		}
+	}
+}
 
 // In a running agent no loop is stuck while its target is silent; one that cannot get its alarms out is.
 func TestARunningAgentIsAlive(t *testing.T) {
-	dir := t.TempDir()
-	dumps, state := filepath.Join(dir, "dumps"), filepath.Join(dir, "state")
-	for _, d := range []string{dumps, state} {
-		if err := os.Mkdir(d, 0o700); err != nil {
-			t.Fatal(err)
-		}
-	}
-	signing, verifier, err := crypto.GenerateSigner("db-server")
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, err := crypto.ParseSigner(signing + "\n" + verifier)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keys, err := crypto.ParseVerifiers([]string{verifier})
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, public, err := crypto.GenerateIdentity(false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	recipients, err := crypto.ParseRecipients([]string{public})
-	if err != nil {
-		t.Fatal(err)
-	}
 	way := deafWay{make(chan struct{})}
 	release := make(chan struct{})
 	target := mem.New()
@@ -176,39 +147,29 @@ func TestARunningAgentIsAlive(t *testing.T) {
 		}
 		return nil
 	})
-	a, err := New(Options{
-		Host: "db-server", Zone: time.UTC, State: state, Journal: "journal.db", Recipients: recipients, RecipientNames: []string{public}, Signer: signer, Trusted: keys,
-		Sources: []Source{{Dir: watch.Dir{Path: dumps, Settle: time.Millisecond}, Rules: dump.Rules{Zone: time.UTC}}},
-		Targets: []Target{{Name: "slow", Location: "mem", Target: target}}, Memory: 96 << 20, Ways: []alarm.Way{way},
-		Now: time.Now, Log: slog.New(slog.DiscardHandler), Observer: quietly{},
-	})
+	o := options(t, Target{Name: "slow", Location: "mem", Target: target})
+	o.Ways = []alarm.Way{way}
+	a, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- a.Run(ctx) }()
-	if err := os.WriteFile(filepath.Join(dumps, "shop_20261001_030000.sql"), []byte("-- dump\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(o.Sources[0].Path, "shop_20261001_030000.sql"), []byte("-- dump\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	<-put // the target is asked, and says nothing
 	const long = 2 * time.Second
 	stuck := func() string { return strings.Join(a.Stuck(long), "; ") }
-	for end := time.Now().Add(long + long/2); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-		if s := stuck(); strings.Contains(s, "target") {
-			t.Fatalf("a slow target is no fault: %s", s)
-		}
-	}
+	time.Sleep(long + long/2)
+	nothing := func(s string) bool { return !strings.Contains(s, "target") }
+	// One that does not get a processor now may seem to be stuck for a moment; one that is never heard of again is.
+	eventually(t, "the slow target is no fault", stuck, nothing)
 	a.event(status.Alarm{Key: "test", Kind: status.KindTest, Level: status.Problem, Text: "a test"})
 	a.hurry()
-	for end := time.Now().Add(time.Minute); !strings.Contains(stuck(), "what tells of alarms"); time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("alarms that hang were never noticed: %q", a.Stuck(0))
-		}
-	}
-	if s := stuck(); strings.Contains(s, "target") {
-		t.Errorf("a slow target is no fault: %s", s)
-	}
+	eventually(t, "alarms that hang are noticed", stuck, func(s string) bool { return strings.Contains(s, "what tells of alarms") })
+	eventually(t, "the slow target is no fault", stuck, nothing)
 	close(way.until)
 	close(release)
 	cancel()

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -68,8 +69,12 @@ func push(ctx context.Context, o Options, files []watch.File) (s Summary, err er
 		return Summary{}, err
 	}
 	for _, f := range files {
-		if d, err := a.journal.ByFile(journal.File(f.ID)); err != nil || d == nil {
-			return Summary{}, fmt.Errorf("%s was not taken", f.Path)
+		d, err := a.journal.ByFile(journal.File(f.ID))
+		if err != nil {
+			return Summary{}, err
+		}
+		if d == nil {
+			return Summary{}, fmt.Errorf("%s cannot be shipped: %s", f.Path, cmp.Or(a.refused[f.Path], "it changed while it was looked at"))
 		}
 	}
 	return a.drain(ctx)

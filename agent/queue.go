@@ -18,6 +18,7 @@ type queue struct {
 	changed chan struct{}        // closed and renewed at every change
 }
 
+// newQueue is empty.
 func newQueue() *queue {
 	return &queue{queued: map[string]struct{}{}, busy: map[string]struct{}{}, resting: map[string]time.Time{}, changed: make(chan struct{})}
 }
@@ -150,6 +151,7 @@ func (q *queue) length() int {
 	return len(q.waiting) + len(q.busy)
 }
 
+// wake tells those who wait in take. The caller holds the lock.
 func (q *queue) wake() {
 	close(q.changed)
 	q.changed = make(chan struct{})

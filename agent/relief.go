@@ -93,7 +93,8 @@ func (a *Agent) deleted() ([]pinned, error) {
 		}
 		all = append(all, pinned{d, space})
 		if a.held.tell(id) {
-			a.Log.Warn("a dump was deleted before every target had it: it is held open for them, and its space is not free until then", "dump", d.Path, "bytes", d.File.Size)
+			a.Log.Warn("a dump was deleted before every target had it: it is held open for them, and its space is not free until then",
+				"dump", d.Path, "bytes", d.File.Size)
 		}
 	}
 	slices.SortFunc(all, func(p, q pinned) int {
@@ -134,6 +135,7 @@ func (h *held) tell(id string) bool {
 	return news
 }
 
+// spaceOf is what the file system of an open file has left for those who are not root, and has in all.
 func spaceOf(f *os.File) (room, error) {
 	var s syscall.Statfs_t
 	if err := syscall.Fstatfs(int(f.Fd()), &s); err != nil {

@@ -16,7 +16,6 @@ import (
 	"offsite/agent"
 	"offsite/agent/retention"
 	"offsite/agent/vault"
-	"offsite/crypto"
 	"offsite/providers"
 	"offsite/providers/mem"
 )
@@ -154,14 +153,6 @@ func TestRepairFillsByPolicy(t *testing.T) {
 		}
 	}
 	h.policy = func(string) retention.Policy { return retention.Policy{Daily: 4} }
-	skey, vkey, err := crypto.GenerateSigner("host")
-	if err != nil {
-		t.Fatal(err)
-	}
-	stranger, err := crypto.ParseSigner(skey + "\n" + vkey + "\n")
-	if err != nil {
-		t.Fatal(err)
-	}
 	foreign := object(t, h.b, "a_20260108.sql")
 	name, err := vault.Parse(foreign)
 	if err != nil {
@@ -171,7 +162,7 @@ func TestRepairFillsByPolicy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	signed, err := vault.Sign(stranger, m)
+	signed, err := vault.Sign(newSigner(t), m)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -69,8 +69,11 @@ func (a *Agent) knowing(all bool) (*facts, error) {
 	defer k.mu.Unlock()
 	now := a.Now()
 	revision := a.journal.Revision()
-	if age := now.Sub(k.read).Abs(); !k.outdated.Swap(false) && k.facts != nil && !(all && k.facts.brief) && (revision == k.revision && age < renew || age < min(max(20*k.took, recent), stale)) {
-		return k.facts, nil
+	if !k.outdated.Swap(false) && k.facts != nil && !(all && k.facts.brief) {
+		age := now.Sub(k.read).Abs()
+		if revision == k.revision && age < renew || age < min(max(20*k.took, recent), stale) {
+			return k.facts, nil
+		}
 	}
 	f, err := a.collect()
 	if err != nil {
@@ -107,7 +110,8 @@ func (a *Agent) Changed() <-chan struct{} { return a.changed.wait() }
 func (a *Agent) report(f *facts) (*status.Host, error) {
 	h := &status.Host{
 		Host: a.Host, Version: a.Program, At: a.Now().UTC(), Zone: a.Zone.String(), Running: !a.began.IsZero(), Started: a.began,
-		Level: status.OK, Alarms: []status.Alarm{}, Series: []status.Series{}, Targets: []status.Target{}, Transfers: a.underway.transfers(), Drills: []status.Drill{},
+		Level: status.OK, Alarms: []status.Alarm{}, Series: []status.Series{}, Targets: []status.Target{},
+		Transfers: a.underway.transfers(), Drills: []status.Drill{},
 	}
 	for i := range a.Targets {
 		h.Targets = append(h.Targets, a.targetStatus(&a.Targets[i], f))

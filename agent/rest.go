@@ -25,9 +25,7 @@ func (r *rest) look(a *Agent) {
 	a.knowledge.mu.Unlock()
 	if now == r.last && now != r.rested {
 		r.rested = now
-		for _, w := range a.workers {
-			w.share.memory.rest()
-		}
+		a.memory.rest()
 		a.knowledge.rest()
 		a.journal.Rest()
 		debug.FreeOSMemory()

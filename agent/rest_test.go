@@ -13,7 +13,8 @@ func TestRestGivesBackAndNothingIsLost(t *testing.T) {
 	a := w.agent
 	a.Zone, a.Targets, a.State, a.workers = time.UTC, []Target{w.target}, t.TempDir(), []*worker{w}
 	a.underway = newUnderway(nil, a.Now, &a.changed)
-	w.share = &share{memory: newMemory(64<<20, 16<<20, 1)}
+	a.memory = newMemory(64<<20, 16<<20, 1)
+	w.share = &share{memory: a.memory}
 	b, give, err := w.share.take(t.Context(), 2<<20)
 	if err != nil || len(b) == 0 {
 		t.Fatal(err)

@@ -18,7 +18,7 @@ import (
 	"offsite/providers/mem"
 )
 
-// dumps writes a dump for each of n days and gives their contents by name.
+// dumpsOf writes a dump of a series for each of n days and gives their contents by name.
 func (h *host) dumpsOf(series string, n int) map[string][]byte {
 	h.t.Helper()
 	want := map[string][]byte{}
@@ -34,7 +34,7 @@ func standing(string) retention.Policy {
 	return retention.Policy{Daily: 7, Weekly: 4, Monthly: 12, Yearly: retention.Forever, MinKeep: 3}
 }
 
-// series are the dumps' names that a target has whole: manifest and data.
+// backups are the names of the dumps that a target has whole: manifest and data.
 func (h *host) backups(target *mem.Target) (names []string) {
 	h.t.Helper()
 	for e, err := range vault.New(target.Handle(), h.trusted).List(h.t.Context(), "host") {

@@ -29,7 +29,7 @@ func (w *worker) care(ctx context.Context) error {
 			return err
 		}
 		select {
-		case <-w.again[1]:
+		case <-w.readAgain:
 			err = w.compareDamaged(ctx)
 		case <-time.After(min(daily, place.Scrubbed.Add(daily).Sub(w.agent.Now()))): // the clock may have been ahead
 			err = w.careOnce(ctx)
@@ -91,8 +91,18 @@ func (w *worker) scrub(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	looked, read, err := w.readShare(ctx, all, total)
+	if looked > 0 {
+		w.log.Info("scrub: read backups and compared them", "backups", looked, "bytes", read)
+	}
+	return err
+}
+
+// readShare compares backups, the first of all first, until what must be read today was, or no more may be. It gives how many those were,
+// and their size.
+func (w *worker) readShare(ctx context.Context, all []unread, total int64) (looked int, read int64, err error) {
 	need, most := w.today(all, total)
-	read, looked, inARow := int64(0), 0, 0
+	inARow := 0
 	for _, b := range all {
 		if b.since.IsZero() && read > 0 && read+b.Stored > most/2 {
 			continue // the damaged leave room for the others, and take turns
@@ -108,11 +118,11 @@ func (w *worker) scrub(ctx context.Context) error {
 		}
 		err := w.compare(ctx, b.Object)
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return looked, read, ctx.Err()
 		}
 		if err != nil {
 			if inARow++; inARow == maxUnread {
-				return err
+				return looked, read, err
 			}
 			continue // one that rots away is no reason to read no other
 		}
@@ -120,10 +130,7 @@ func (w *worker) scrub(ctx context.Context) error {
 		read += b.Stored
 		looked++
 	}
-	if looked > 0 {
-		w.log.Info("scrub: read backups and compared them", "backups", looked, "bytes", read)
-	}
-	return nil
+	return looked, read, nil
 }
 
 // maxUnread is after how many backups in a row that cannot be read the target is to blame.

@@ -10,7 +10,6 @@ import (
 	"offsite/agent/dump"
 	"offsite/agent/journal"
 	"offsite/agent/vault"
-	"offsite/agent/watch"
 )
 
 // ship brings one dump to the worker's target: steps 5 to 7 of its life. Every step may be repeated after a crash.
@@ -35,10 +34,9 @@ func (w *worker) ship(ctx context.Context, d *journal.Dump) error {
 	}
 	defer w.agent.leave(s)
 
-	w.agent.underway.in(w.target.Name, d.Name, d.Series)
-	w.agent.underway.Started(w.target.Name, d.Name, s.sealing.Size())
+	w.agent.underway.started(w.target.Name, d, s.sealing.Size())
 	err = w.deliver(ctx, s)
-	w.agent.underway.Ended(w.target.Name, d.Name, err)
+	w.agent.underway.ended(w.target.Name, d, err)
 	return err
 }
 
@@ -115,11 +113,15 @@ func (w *worker) put(ctx context.Context, s *shipment, again bool) (int64, error
 		w.log.Info("was begun before: sends what the target lacks", "dump", s.dump.Path, "object", s.name.String())
 	}
 	var sent atomic.Int64
-	src := &source{shipment: s, had: func(n int64) { w.agent.underway.Had(w.target.Name, s.dump.Name, n) }, share: w.share, limiter: w.limiter, sent: func(n int64) {
-		sent.Add(n)
-		w.tally.sent(n)
-		w.agent.underway.Sent(w.target.Name, s.dump.Name, n)
-	}}
+	src := &source{
+		shipment: s, share: w.share, limiter: w.limiter,
+		had: func(n int64) { w.agent.underway.had(w.target.Name, s.dump, n) },
+		sent: func(n int64) {
+			sent.Add(n)
+			w.tally.sent(n)
+			w.agent.underway.sent(w.target.Name, s.dump, n)
+		},
+	}
 	locked, err := w.firstLock(ctx, s.name.Series, s.name.Taken)
 	if err != nil {
 		return 0, err
@@ -162,12 +164,12 @@ func (w *worker) record(d *journal.Dump, m *vault.Manifest) error {
 		w.gotDump(d.Series)
 	}
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	delete(w.begun, d.ID)
 	w.result.Delivered++
 	if pending {
 		w.unjudge(m)
 	}
+	w.mu.Unlock()
 	return w.agent.settle(d.ID)
 }
 
@@ -208,48 +210,4 @@ func (w *worker) abandon(ctx context.Context, name vault.Name) error {
 		return nil
 	}
 	return err
-}
-
-// lose gives up a dump that went away or changed before every target had it. What its path holds now is another dump.
-func (a *Agent) lose(ctx context.Context, d *journal.Dump, cause error) error {
-	var lacking []string
-	sealed := false
-	now, err := a.journal.Update(d.ID, func(d *journal.Dump) {
-		lacking, sealed = lacking[:0], d.Sealing != nil
-		for name, t := range d.Targets {
-			if t.State == journal.Owed {
-				lacking = append(lacking, name)
-				d.Targets[name] = journal.Delivery{State: journal.Lost, At: a.Now()}
-			}
-		}
-	})
-	if err != nil || len(lacking) == 0 {
-		return err
-	}
-	a.held.drop(d.ID)
-	if err := a.settle(d.ID); err != nil {
-		return err
-	}
-	a.Log.Error("dump was lost before all targets had it", "dump", d.Path, "targets", lacking, "err", cause)
-	a.missed(d, lacking, cause)
-	for _, w := range a.workers {
-		w.mu.Lock()
-		if now.Targets[w.target.Name].State == journal.Lost {
-			w.result.Lost++
-		}
-		begun := w.begun[d.ID] || sealed // by an earlier run
-		w.mu.Unlock()
-		if begun {
-			w.queue.push(d.ID) // to tidy up
-		}
-	}
-	for _, path := range []string{d.Path, now.Path, a.watcher.Find(watch.FileID(d.File))} {
-		if path != "" {
-			a.watcher.Requeue(path)
-		}
-	}
-	if err := a.reconsider(d.Series); err != nil {
-		return err
-	}
-	return ctx.Err()
 }

@@ -95,9 +95,9 @@ func (s *shipment) examined() (err error) {
 
 func (a *Agent) openShipment(d *journal.Dump) (*shipment, error) {
 	// The journal's copy, not the caller's: another target may have begun the sealing meanwhile.
-	d, err := a.journal.ByID(d.ID)
-	if err != nil || d == nil {
-		return nil, fmt.Errorf("the journal has lost dump %s: %w", d.Path, err)
+	d, err := a.dump(d.ID)
+	if err != nil {
+		return nil, err
 	}
 	name, err := vault.Parse(d.Object)
 	if err != nil {

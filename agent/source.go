@@ -20,6 +20,7 @@ type source struct {
 	had      func(bytes int64) // told of what the target had already
 }
 
+// Size and BlockSize are those of the sealing, in bytes.
 func (s *source) Size() int64      { return s.shipment.sealing.Size() }
 func (s *source) BlockSize() int64 { return s.shipment.sealing.BlockSize() }
 
@@ -71,6 +72,7 @@ func (s *source) Sum(i int) ([32]byte, bool) {
 // though it is a target's Put that returns it.
 type sourceFailure struct{ error }
 
+// Unwrap gives what went wrong.
 func (e *sourceFailure) Unwrap() error { return e.error }
 
 // sourceError gives crypto's verdict the name that targets know.

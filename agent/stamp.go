@@ -26,7 +26,8 @@ func (w *worker) stamp(ctx context.Context, d *journal.Dump) error {
 	switch {
 	case isMissing(err): // retention or somebody else has removed it
 	case mayNotLook(err):
-		w.log.Warn("the manifest does not say how the dump is: these credentials may not read it", "object", object, "health", d.Health.State, "reason", d.Health.Reason)
+		w.log.Warn("the manifest does not say how the dump is: these credentials may not read it",
+			"object", object, "health", d.Health.State, "reason", d.Health.Reason)
 	case err != nil:
 		return err
 	case m.Health.State == dump.Pending:

@@ -26,7 +26,10 @@ type stock struct {
 
 // takeStock lists one series, or all, on every target. What fails on one target is part of the error.
 func (a *Agent) takeStock(ctx context.Context, series string) (*stock, error) {
-	s := &stock{on: map[*worker]map[string]retention.Backup{}, bare: map[*worker]map[string]int64{}, broken: map[string]int64{}, series: map[string]string{}, coming: map[*worker]int{}}
+	s := &stock{
+		on: map[*worker]map[string]retention.Backup{}, bare: map[*worker]map[string]int64{}, broken: map[string]int64{},
+		series: map[string]string{}, coming: map[*worker]int{},
+	}
 	var failed []error
 	for _, w := range a.workers {
 		h, err := w.partialHistory(ctx, series)

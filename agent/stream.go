@@ -45,6 +45,7 @@ func (s *source) stream(ctx context.Context, i int) (*providers.Block, error) {
 // blamed says of what fails while a block is made that no target is to blame.
 type blamed struct{ block io.ReaderAt }
 
+// ReadAt marks errors, but for io.EOF.
 func (b blamed) ReadAt(p []byte, offset int64) (int, error) {
 	n, err := b.block.ReadAt(p, offset)
 	if err != nil && err != io.EOF {

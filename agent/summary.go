@@ -67,14 +67,21 @@ func (s *Summary) Delivered() int {
 
 // with adds up two runs.
 func (s Summary) with(more Summary) Summary {
-	sum := Summary{Unfinished: append(s.Unfinished, more.Unfinished...), Suspect: append(s.Suspect, more.Suspect...), Unshipped: append(s.Unshipped, more.Unshipped...), Targets: append([]Result(nil), s.Targets...)}
+	sum := Summary{
+		Unfinished: slices.Concat(s.Unfinished, more.Unfinished), Suspect: slices.Concat(s.Suspect, more.Suspect),
+		Unshipped: slices.Concat(s.Unshipped, more.Unshipped), Targets: slices.Clone(s.Targets),
+	}
 	for i, r := range more.Targets {
 		if i >= len(sum.Targets) {
 			sum.Targets = append(sum.Targets, r)
 			continue
 		}
 		t := &sum.Targets[i]
-		t.Delivered, t.Declined, t.Failed, t.Lost, t.Gone = t.Delivered+r.Delivered, t.Declined+r.Declined, t.Failed+r.Failed, t.Lost+r.Lost, t.Gone+r.Gone
+		t.Delivered += r.Delivered
+		t.Declined += r.Declined
+		t.Failed += r.Failed
+		t.Lost += r.Lost
+		t.Gone += r.Gone
 		t.Damaged += r.Damaged
 		t.Unpruned = errors.Join(t.Unpruned, r.Unpruned)
 		if t.Err == nil {

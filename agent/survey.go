@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"time"
 
 	"offsite/agent/journal"
@@ -63,7 +64,8 @@ func (w *worker) survey(ctx context.Context) error {
 		w.log.Info("the target holds backups that the journal did not know", "dumps", len(found))
 		w.agent.event(status.Alarm{
 			Key: "journal/" + w.target.Name, Kind: status.KindJournal, Level: status.Warning, Target: w.target.Name,
-			Text:   fmt.Sprintf("%s held %s of this host that its journal did not know: the state was lost, or the host or the target is a new one; the journal has learnt them", w.target.Name, plural(len(found), "dump")),
+			Text: fmt.Sprintf("%s held %s of this host that its journal did not know: the state was lost, or the host or the target is a new one; "+
+				"the journal has learnt them", w.target.Name, plural(len(found), "dump")),
 			Remedy: "nothing is lost; if the state was not meant to go, look at its disk",
 		})
 	}
@@ -78,18 +80,37 @@ func remoteKey(n vault.Name) journal.RemoteKey {
 // file name, or one that was begun for this file before it was lost has got there after all, and its fingerprint is that of
 // the file. Then the journal has it as delivered.
 func (w *worker) foundThere(ctx context.Context, d *journal.Dump) (bool, error) {
-	name, err := vault.Parse(d.Object)
+	objects, err := w.perhapsThere(d)
 	if err != nil {
 		return false, err
 	}
+	for _, object := range objects {
+		m, err := w.isThere(ctx, d, object)
+		if err != nil {
+			return false, err
+		}
+		if m != nil {
+			w.log.Info("is there already", "dump", d.Path, "object", object)
+			return true, w.record(d, m)
+		}
+	}
+	return false, nil
+}
+
+// perhapsThere are the objects in which the target may have this dump.
+func (w *worker) perhapsThere(d *journal.Dump) ([]string, error) {
+	name, err := vault.Parse(d.Object)
+	if err != nil {
+		return nil, err
+	}
 	objects, err := w.agent.journal.Remote(w.target.Name, remoteKey(name))
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	for id := d.Former; id != ""; {
 		former, err := w.agent.journal.ByID(id)
 		if err != nil {
-			return false, err
+			return nil, err
 		}
 		if former == nil {
 			break
@@ -97,42 +118,36 @@ func (w *worker) foundThere(ctx context.Context, d *journal.Dump) (bool, error) 
 		objects = append(objects, former.Object)
 		id = former.Former
 	}
-	for _, object := range objects {
-		name, err := vault.Parse(object)
-		if err != nil {
-			return false, err
-		}
-		if w.spoilt[object] {
-			continue
-		}
-		m, _, err := w.vault.Manifest(ctx, name)
-		if isMissing(err) || errors.Is(err, vault.ErrIntegrity) || mayNotLook(err) {
-			continue // it proves nothing: the dump is sent
-		}
-		if err != nil {
-			return false, err
-		}
-		if m.Size != d.File.Size {
-			continue
-		}
-		if d.Fingerprint == ([32]byte{}) {
-			if d.Fingerprint, err = w.agent.fingerprintDump(ctx, d); err != nil {
-				return false, err
-			}
-		}
-		if [32]byte(m.Fingerprint) == d.Fingerprint {
-			whole, err := w.vault.HasData(ctx, name, m.Stored)
-			if err != nil {
-				return false, err
-			}
-			if !whole {
-				continue // a manifest alone is no backup
-			}
-			w.log.Info("is there already", "dump", d.Path, "object", object)
-			return true, w.record(d, m)
+	return slices.DeleteFunc(objects, func(object string) bool { return w.spoilt[object] }), nil
+}
+
+// isThere gives the manifest of an object of the target that holds this very dump, whole; nil: it does not, or that cannot be told, and
+// then the dump is sent. The dump's fingerprint is known after that if it was needed.
+func (w *worker) isThere(ctx context.Context, d *journal.Dump, object string) (*vault.Manifest, error) {
+	name, err := vault.Parse(object)
+	if err != nil {
+		return nil, err
+	}
+	m, _, err := w.vault.Manifest(ctx, name)
+	if isMissing(err) || errors.Is(err, vault.ErrIntegrity) || mayNotLook(err) {
+		return nil, nil // it proves nothing
+	}
+	if err != nil || m.Size != d.File.Size {
+		return nil, err
+	}
+	if d.Fingerprint == ([32]byte{}) {
+		if d.Fingerprint, err = w.agent.fingerprintDump(ctx, d); err != nil {
+			return nil, err
 		}
 	}
-	return false, nil
+	if [32]byte(m.Fingerprint) != d.Fingerprint {
+		return nil, nil
+	}
+	whole, err := w.vault.HasData(ctx, name, m.Stored)
+	if err != nil || !whole { // a manifest alone is no backup
+		return nil, err
+	}
+	return m, nil
 }
 
 // fingerprintDump reads the version of the file that the journal has.

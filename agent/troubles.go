@@ -25,7 +25,9 @@ func (a *Agent) troubles(h *status.Host, f *facts, unknown error, lasting func(k
 	all = append(all, a.unsents.troubles(h.At)...)
 	all = append(all, drillTroubles(h.Drills)...)
 	if unknown != nil {
-		all = append(all, status.Alarm{Key: "drill/records", Kind: status.KindDrill, Level: status.Warning, Text: fmt.Sprintf("nobody knows how the drills went: %v", unknown)})
+		all = append(all, status.Alarm{
+			Key: "drill/records", Kind: status.KindDrill, Level: status.Warning, Text: fmt.Sprintf("nobody knows how the drills went: %v", unknown),
+		})
 	}
 	if h.Running {
 		return append(append(all, a.untakenTroubles()...), a.strangerTroubles(f)...)
@@ -37,23 +39,11 @@ func (a *Agent) troubles(h *status.Host, f *facts, unknown error, lasting func(k
 func seriesTroubles(s *status.Series, now time.Time) (all []status.Alarm) {
 	add := func(kind string, level status.Level, since time.Time, remedy, text string, args ...any) {
 		s.Level = status.Worse(s.Level, level)
-		all = append(all, status.Alarm{Key: kind + "/" + s.Name, Kind: kind, Level: level, Series: s.Name, Text: fmt.Sprintf(text, args...), Remedy: remedy, Since: since})
+		all = append(all, status.Alarm{
+			Key: kind + "/" + s.Name, Kind: kind, Level: level, Series: s.Name, Text: fmt.Sprintf(text, args...), Remedy: remedy, Since: since,
+		})
 	}
-	switch {
-	case !s.Overdue:
-	case s.Last == nil:
-		add(status.KindOverdue, status.Problem, s.Due, "look at the job that writes the dumps, and at the watched directories", "series %s has never brought a dump", s.Name)
-	case s.Last.Found.After(s.Due): // it was late already when this host met it
-		add(status.KindOverdue, status.Warning, s.Last.Found, "if it has ended, write `series: [{match: "+quoted(s.Name)+", expect: never}]` into the configuration; else look at the job that writes the dumps",
-			"series %s brought its last dump at %s, before offsite knew it, and none since", s.Name, stampText(s.Last.Taken))
-	default:
-		how := "by its rhythm"
-		if s.Expected {
-			how = "by the configuration"
-		}
-		add(status.KindOverdue, status.Problem, s.Due, "look at the job that writes the dumps; if the series has ended or changed, write `series: [{match: "+quoted(s.Name)+", expect: never}]`, or 26h, into the configuration",
-			"series %s is overdue: its last dump is of %s, and %s the next was due by %s", s.Name, stampText(s.Last.Taken), how, stampText(s.Due))
-	}
+	silence(s, add)
 	if s.Last != nil && s.Last.Health == dump.Suspect {
 		add(status.KindSuspect, status.Problem, s.Last.Found, "look at the job that wrote it; `offsite accept "+quoted(s.Last.Name)+"` if the dump is fine",
 			"the newest dump of series %s, %s, is suspect: %s", s.Name, s.Last.Name, s.Last.Reason)
@@ -76,17 +66,43 @@ func seriesTroubles(s *status.Series, now time.Time) (all []status.Alarm) {
 		}
 	}
 	if len(lost) > 0 {
-		add(status.KindUnsent, status.Problem, time.Time{}, "let the job keep its dumps for longer, or look why the target is slow; it is over when the next dump is there",
+		add(status.KindUnsent, status.Problem, time.Time{},
+			"let the job keep its dumps for longer, or look why the target is slow; it is over when the next dump is there",
 			"the newest dump of series %s, %s, went away before %s had it", s.Name, s.Last.Name, strings.Join(lost, ", "))
 	}
 	return all
+}
+
+// silence adds that a series is overdue, if it is.
+func silence(s *status.Series, add func(kind string, level status.Level, since time.Time, remedy, text string, args ...any)) {
+	never := "`series: [{match: " + quoted(s.Name) + ", expect: never}]`"
+	switch {
+	case !s.Overdue:
+	case s.Last == nil:
+		add(status.KindOverdue, status.Problem, s.Due, "look at the job that writes the dumps, and at the watched directories",
+			"series %s has never brought a dump", s.Name)
+	case s.Last.Found.After(s.Due): // it was late already when this host met it
+		add(status.KindOverdue, status.Warning, s.Last.Found,
+			"if it has ended, write "+never+" into the configuration; else look at the job that writes the dumps",
+			"series %s brought its last dump at %s, before offsite knew it, and none since", s.Name, stampText(s.Last.Taken))
+	default:
+		how := "by its rhythm"
+		if s.Expected {
+			how = "by the configuration"
+		}
+		add(status.KindOverdue, status.Problem, s.Due,
+			"look at the job that writes the dumps; if the series has ended or changed, write "+never+", or 26h, into the configuration",
+			"series %s is overdue: its last dump is of %s, and %s the next was due by %s", s.Name, stampText(s.Last.Taken), how, stampText(s.Due))
+	}
 }
 
 // targetTroubles are those of one target.
 func (a *Agent) targetTroubles(t *status.Target, f *facts, lasting func(string) bool) (all []status.Alarm) {
 	add := func(kind string, level status.Level, since time.Time, remedy, text string, args ...any) {
 		t.Level = status.Worse(t.Level, level)
-		all = append(all, status.Alarm{Key: kind + "/" + t.Name, Kind: kind, Level: level, Target: t.Name, Text: fmt.Sprintf(text, args...), Remedy: remedy, Since: since})
+		all = append(all, status.Alarm{
+			Key: kind + "/" + t.Name, Kind: kind, Level: level, Target: t.Name, Text: fmt.Sprintf(text, args...), Remedy: remedy, Since: since,
+		})
 	}
 	if since, is := a.failing(t, f, lasting(status.KindFailing+"/"+t.Name)); is {
 		owed := "it is owed nothing yet"

@@ -6,17 +6,18 @@ import (
 	"sync"
 	"time"
 
+	"offsite/agent/journal"
 	"offsite/agent/status"
 )
 
-// underway is the transfers that go on now. It is an Observer that passes on what it is told.
+// underway is the transfers that go on now. The Observer is told what it is told.
 type underway struct {
-	Observer
-	now     func() time.Time
-	changed *bell
+	observer Observer
+	now      func() time.Time
+	changed  *bell
 
 	mu  sync.Mutex
-	all map[[2]string]*transfer // by target and file name
+	all map[[2]string]*transfer // by target and the dump's id: two dumps may have one name
 }
 
 type transfer struct {
@@ -26,30 +27,31 @@ type transfer struct {
 }
 
 func newUnderway(o Observer, now func() time.Time, changed *bell) *underway {
-	return &underway{Observer: o, now: now, changed: changed, all: map[[2]string]*transfer{}}
+	return &underway{observer: o, now: now, changed: changed, all: map[[2]string]*transfer{}}
 }
 
-// in says which series a file is of, before Started.
-func (u *underway) in(target, file, series string) {
+// started begins the transfer of a dump to a target, of total bytes. ended must be called after it.
+func (u *underway) started(target string, d *journal.Dump, total int64) {
+	u.observer.Started(target, d.Name, total)
 	u.mu.Lock()
-	defer u.mu.Unlock()
 	now := u.now()
-	u.all[[2]string{target, file}] = &transfer{Transfer: status.Transfer{Target: target, Series: series, Name: file, Began: now}, sampled: now}
+	u.all[[2]string{target, d.ID}] = &transfer{
+		Transfer: status.Transfer{Target: target, Series: d.Series, Name: d.Name, Began: now, Total: total}, sampled: now,
+	}
+	u.mu.Unlock()
+	u.changed.ring()
 }
 
-func (u *underway) Started(target, file string, total int64) {
-	u.Observer.Started(target, file, total)
-	u.with(target, file, func(t *transfer) { t.Total = total })
+// had: n bytes are on the target already.
+func (u *underway) had(target string, d *journal.Dump, n int64) {
+	u.observer.Had(target, d.Name, n)
+	u.with(target, d, func(t *transfer) { t.Done += n })
 }
 
-func (u *underway) Had(target, file string, n int64) {
-	u.Observer.Had(target, file, n)
-	u.with(target, file, func(t *transfer) { t.Done += n })
-}
-
-func (u *underway) Sent(target, file string, n int64) {
-	u.Observer.Sent(target, file, n)
-	u.with(target, file, func(t *transfer) {
+// sent: n bytes more are on the target.
+func (u *underway) sent(target string, d *journal.Dump, n int64) {
+	u.observer.Sent(target, d.Name, n)
+	u.with(target, d, func(t *transfer) {
 		t.Done += n
 		t.since += n
 		if took := u.now().Sub(t.sampled); took >= rateSample {
@@ -62,17 +64,19 @@ func (u *underway) Sent(target, file string, n int64) {
 // rateSample is over how long a rate is reckoned at least.
 const rateSample = 2 * time.Second
 
-func (u *underway) Ended(target, file string, err error) {
-	u.Observer.Ended(target, file, err)
+// ended ends a transfer; err is nil when the target has the dump.
+func (u *underway) ended(target string, d *journal.Dump, err error) {
+	u.observer.Ended(target, d.Name, err)
 	u.mu.Lock()
-	delete(u.all, [2]string{target, file})
+	delete(u.all, [2]string{target, d.ID})
 	u.mu.Unlock()
 	u.changed.ring()
 }
 
-func (u *underway) with(target, file string, change func(*transfer)) {
+// with changes a transfer, if it is under way, and rings.
+func (u *underway) with(target string, d *journal.Dump, change func(*transfer)) {
 	u.mu.Lock()
-	if t := u.all[[2]string{target, file}]; t != nil {
+	if t := u.all[[2]string{target, d.ID}]; t != nil {
 		change(t)
 	}
 	u.mu.Unlock()

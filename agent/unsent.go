@@ -85,8 +85,11 @@ func (u *unsents) troubles(now time.Time) (all []status.Alarm) {
 			continue
 		}
 		slices.Sort(paths)
-		a := status.Alarm{Key: unsentStuck, Kind: status.KindUnsent, Level: status.Warning, Since: since, Text: fmt.Sprintf("%s cannot be shipped: %s", plural(len(paths), "file"), u.list(paths)),
-			Remedy: "mend what is named, or leave the files out by `exclude` in the configuration"}
+		a := status.Alarm{
+			Key: unsentStuck, Kind: status.KindUnsent, Level: status.Warning, Since: since,
+			Text:   fmt.Sprintf("%s cannot be shipped: %s", plural(len(paths), "file"), u.list(paths)),
+			Remedy: "mend what is named, or leave the files out by `exclude` in the configuration",
+		}
 		if lost {
 			a.Key, a.Level = unsentLost, status.Problem
 			a.Text = fmt.Sprintf("%s changed or went away before every target had them: %s", plural(len(paths), "dump"), u.list(paths))

@@ -29,7 +29,7 @@ func TestVerdictsAreWrittenDownTogether(t *testing.T) {
 		x.free()
 		f.Close()
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var begun atomic.Int32
 	err := e.run(ctx, func(string, dump.Report, error) error {
@@ -53,7 +53,7 @@ func TestAnExamThatCannotOpenItsFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		x.free()
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		e.run(ctx, func(_ string, _ dump.Report, failure error) error {
 			if !errors.Is(failure, cause) || errors.As(failure, new(*sourceFailure)) != again {
 				t.Errorf("%v: %v, to be tried again: %v", cause, failure, !again)

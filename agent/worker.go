@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"log/slog"
 	"sync"
@@ -49,23 +48,27 @@ type worker struct {
 	heldFor    map[string]string // series whose retention is held, and why
 	denied     map[string]bool   // backups that the target does not let go
 	doubted    []string          // objects of which somebody says that they are damaged
-	spoilt     map[string]bool   // backups that are damaged, of which repair makes others
 	toldHidden providers.Hidden
 
+	spoilt map[string]bool // backups that are damaged, of which repair makes others; filled before the worker runs
+
 	adoption  adoption
-	retaining sync.Mutex       // one plan at a time
-	delivered map[string]bool  // series that retention should look at
-	news      chan struct{}    // there are some
-	again     [2]chan struct{} // somebody asks that tend and care look again
+	retaining sync.Mutex      // one plan at a time
+	delivered map[string]bool // series that retention should look at
+	news      chan struct{}   // there are some
+	lookAgain chan struct{}   // somebody asks that tend looks at the target again
+	readAgain chan struct{}   // and that care reads again what is damaged
 }
 
+// newWorker makes the worker of a target, and starts nothing.
 func newWorker(a *Agent, t Target, s *share) *worker {
 	b := backoff.NewExponentialBackOff()
 	b.InitialInterval, b.MaxInterval = time.Second, slow
 	return &worker{
 		agent: a, target: t, vault: vault.New(t.Target, a.Trusted), share: s, limiter: limit.New(t.Limit, a.Now),
-		queue: newQueue(), backoff: b, news: make(chan struct{}, 1), again: [2]chan struct{}{make(chan struct{}, 1), make(chan struct{}, 1)},
-		begun: map[string]bool{}, unjudged: map[string]vault.Manifest{}, spoilt: map[string]bool{}, heldFor: map[string]string{}, denied: map[string]bool{}, delivered: map[string]bool{},
+		queue: newQueue(), backoff: b, news: make(chan struct{}, 1), lookAgain: make(chan struct{}, 1), readAgain: make(chan struct{}, 1),
+		begun: map[string]bool{}, unjudged: map[string]vault.Manifest{}, spoilt: map[string]bool{}, heldFor: map[string]string{},
+		denied: map[string]bool{}, delivered: map[string]bool{},
 		log: a.Log.With("target", t.Name), result: Result{Target: t.Name}, tally: newTally(&a.changed),
 	}
 }
@@ -83,6 +86,7 @@ func (w *worker) run(ctx context.Context, tries int) error {
 	return giveUp(group.Wait())
 }
 
+// giveUp makes the end of a target that was given up no error: its Result says so.
 func giveUp(err error) error {
 	if errors.Is(err, errGivenUp) {
 		return nil
@@ -110,9 +114,9 @@ func (w *worker) serve(ctx context.Context, tries int, newest bool) error {
 
 // attempt ships one dump and decides what its failure means. Only an error that ends the worker is returned.
 func (w *worker) attempt(ctx context.Context, id string, tries int, l *loop) error {
-	d, err := w.agent.journal.ByID(id)
-	if err != nil || d == nil {
-		return fmt.Errorf("the journal has lost dump %s: %w", id, err)
+	d, err := w.agent.dump(id)
+	if err != nil {
+		return err
 	}
 	l.asks()
 	err = w.ship(ctx, d)
@@ -169,6 +173,7 @@ func (w *worker) judgedMeanwhile(id string) error {
 	return nil
 }
 
+// succeeded notes that the target works: what fails next begins with short pauses again.
 func (w *worker) succeeded() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -48,9 +48,11 @@ type Webhook struct {
 
 // Ping is an address to tell of each run of some series, or every so often that the host is alive.
 type Ping struct {
-	// Series is a series, or a pattern of series as path.Match has it.
-	Series  string           `yaml:"series"`
-	Alive   time.Duration    `yaml:"alive"`
+	// Series is a series, or a pattern of series as path.Match has it; empty: it is told that the host is alive.
+	Series string `yaml:"series"`
+	// Alive is how often it is told so; 0: it is told of runs.
+	Alive time.Duration `yaml:"alive"`
+	// URL is the address, with its secrets, or URLFile the file that holds it.
 	URL     providers.Secret `yaml:"url"`
 	URLFile string           `yaml:"url_file"`
 }

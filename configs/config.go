@@ -57,27 +57,33 @@ type Config struct {
 	Listen []Listen `yaml:"listen"`
 	// Fleet, if set, is the view of all hosts that the page has beside that of this one.
 	Fleet *Fleet `yaml:"fleet"`
-	// Memory is the budget for blocks in flight.
+	// Memory is the budget for blocks in flight, in bytes.
 	Memory Size `yaml:"memory"`
-	// BlockSize is the unit of upload; 0: by the size of the dump.
+	// BlockSize is the unit of upload, in bytes; 0: by the size of the dump.
 	BlockSize Size `yaml:"block_size"`
 }
 
 // Watch is one watched directory.
 type Watch struct {
-	Path    string        `yaml:"path"`
-	Name    string        `yaml:"name"`
-	Include []string      `yaml:"include"`
-	Exclude []string      `yaml:"exclude"`
-	Series  string        `yaml:"series"`
-	Settle  time.Duration `yaml:"settle"`
+	// Path is absolute, and a directory.
+	Path string `yaml:"path"`
+	// Name comes first in the names of its series; empty, where it is the only one: nothing does.
+	Name string `yaml:"name"`
+	// Include and Exclude are patterns of path.Match, for the file name or, with a slash, for the path below the directory. An empty
+	// Include is everything.
+	Include []string `yaml:"include"`
+	Exclude []string `yaml:"exclude"`
+	// Series is how file names are built, such as {series}_{time}.sql.gz; empty: that is found out.
+	Series string `yaml:"series"`
+	// Settle is how long a file must be unchanged; 0: 2 seconds.
+	Settle time.Duration `yaml:"settle"`
 }
 
 // Health is how closely dumps are looked at.
 type Health struct {
 	// MaxCPU is how many processors that may take, beside the uploads and after them.
 	MaxCPU int `yaml:"max_cpu"`
-	// FullBelow is the size from which on a packed dump is not unpacked.
+	// FullBelow is the size from which on a packed dump is not unpacked, in bytes; 0: every dump is.
 	FullBelow Size `yaml:"full_below"`
 }
 
@@ -140,6 +146,7 @@ type Mistake struct {
 	Problem string
 }
 
+// Error is a line for each mistake: file, line, key, and what is wrong.
 func (e *Error) Error() string {
 	text := ""
 	for i, m := range e.Mistakes {
@@ -162,8 +169,11 @@ func (e *Error) Error() string {
 // Check looks at one value for whoever knows more about it than this package; its error says what to write instead.
 type Check func(value string) error
 
-// Checks are what the caller knows better.
+// Checks are what the caller knows better. A nil Check lets every value pass.
 type Checks struct {
+	// Recipient is for a public key to seal for, Verifier for one that verifies manifests, Pattern for how file names are built, Age for
+	// a length of time of retention, DSN for the server of a drill (its error must not show the password), Expect for what a check of a
+	// drill compares with.
 	Recipient, Verifier, Pattern, Age, DSN, Expect Check
 	// Way is the address of a way out of alarms, Hook that of a webhook or a ping, and HookSecret a webhook's secret. Their errors go
 	// without the value, which is a secret.

@@ -32,14 +32,18 @@ type PostgresDrill struct {
 	DSN     providers.Secret `yaml:"dsn"`
 	DSNFile string           `yaml:"dsn_file"`
 	// Container is the Docker container in which psql and pg_restore are.
-	Container string       `yaml:"container"`
-	Checks    []DrillCheck `yaml:"checks"`
+	Container string `yaml:"container"`
+	// Checks are asked in their order; none: that there is a table is enough.
+	Checks []DrillCheck `yaml:"checks"`
 }
 
 // DrillCheck asks the restored database for a value.
 type DrillCheck struct {
-	SQL      string `yaml:"sql"`
-	Expect   string `yaml:"expect"`
+	// SQL gives one row with one column.
+	SQL string `yaml:"sql"`
+	// Expect is a comparison such as "> 100"; empty: any value but none.
+	Expect string `yaml:"expect"`
+	// Database is the one that is asked, of a dump of a whole cluster; empty: the only one that has tables.
 	Database string `yaml:"database"`
 }
 

@@ -20,7 +20,8 @@ type Limit struct {
 // LimitHours are a part of each day, in minutes since midnight; To before From is past midnight.
 type LimitHours struct {
 	From, To int
-	Rate     Size
+	// Rate in bytes a second; 0: no limit.
+	Rate Size
 }
 
 // leastRate is what the slowest limit must leave: below it servers take the connection for dead.

@@ -66,8 +66,8 @@ func (v *validator) address(l Listen, key string) bool {
 		switch {
 		case !filepath.IsAbs(path):
 			v.wrong(key, "%q should be unix: and an absolute path, such as unix:/run/offsite/page.sock", l.Address)
-		case len(path) > 107: // sockaddr_un
-			v.wrong(key, "the path of a socket has 107 characters at most")
+		case len(path) > maxSocket:
+			v.wrong(key, "the path of a socket has %d bytes at most", maxSocket)
 		}
 		return true
 	}

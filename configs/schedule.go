@@ -22,7 +22,8 @@ func (s *Schedule) UnmarshalText(b []byte) (err error) {
 		return fmt.Errorf("should be a number of days such as 30d, a calendar event such as \"Mon 03:00\", or never: %w", err)
 	}
 	if _, ok := s.calendar.Next(farAway); !ok {
-		return fmt.Errorf("%q does not come again and again: there is no such day, or it names years, after which it would never be due and nobody would be told; leave the year out", s.text)
+		return fmt.Errorf("%q does not come again and again: there is no such day, or it names years, after which it would never be due "+
+			"and nobody would be told; leave the year out", s.text)
 	}
 	return nil
 }
@@ -51,4 +52,5 @@ func (s Schedule) Next(done time.Time) time.Time {
 	return done.AddDate(1000, 0, 0)
 }
 
+// String is the schedule as it was written.
 func (s Schedule) String() string { return s.text }

@@ -1,7 +1,9 @@
 package configs
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -151,8 +153,10 @@ func (v *validator) watchPath(c *Config, i int) {
 	}
 }
 
+// cause is an error of the system without the path, which is said already.
 func cause(err error) error {
-	if p, ok := err.(*os.PathError); ok {
+	var p *fs.PathError
+	if errors.As(err, &p) {
 		return p.Err
 	}
 	return err
@@ -188,7 +192,8 @@ func (v *validator) targets(c *Config) {
 		}
 		for _, other := range c.Targets[:i] {
 			if v.samePlace(t, other) {
-				v.wrong(key, "lies at the same place as target %s, or one lies in the other: that would be one copy that looks like two; give each a directory, bucket or prefix of its own", other.Name)
+				v.wrong(key, "lies at the same place as target %s, or one lies in the other: that would be one copy that looks like two; "+
+					"give each a directory, bucket or prefix of its own", other.Name)
 			}
 		}
 		if t.Dir != nil {
@@ -214,6 +219,7 @@ func (v *validator) samePlace(a, b Target) bool {
 	return path == otherPath || strings.HasPrefix(path, strings.TrimSuffix(otherPath, "/")+"/") || strings.HasPrefix(otherPath, strings.TrimSuffix(path, "/")+"/")
 }
 
+// real is a path without symbolic links, as far as it is there.
 func real(p string) string {
 	if r, err := filepath.EvalSymlinks(p); err == nil {
 		return r

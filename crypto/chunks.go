@@ -141,6 +141,14 @@ func (b *blockChunks) hash(end int) {
 // size of chunk k with its tag.
 func (b *blockChunks) size(k int64) int64 { return min(chunkSize, b.plain-k*chunkSize) + tagSize }
 
+// inside is chunk k in the block; nil: it is not all there.
+func (b *blockChunks) inside(k int64) []byte {
+	if at, n := k*sealedChunk-b.base, b.size(k); at >= 0 && at+n <= int64(len(b.p)) {
+		return b.p[at : at+n]
+	}
+	return nil
+}
+
 // chunk is where chunk k's plaintext and tag go: in p, or in edges when it is not all in p.
 func (b *blockChunks) chunk(s *Sealing, k int64) (buf []byte, inside bool) {
 	if buf := b.inside(k); buf != nil {

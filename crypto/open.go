@@ -79,9 +79,11 @@ func openError(err error) error {
 // sourceError carries an error of the source through age and out again.
 type sourceError struct{ err error }
 
+// Error and Unwrap give what the source said.
 func (e *sourceError) Error() string { return e.err.Error() }
 func (e *sourceError) Unwrap() error { return e.err }
 
+// mark carries an error of the source, but for its end, past age.
 func mark(err error) error {
 	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return err
@@ -89,6 +91,7 @@ func mark(err error) error {
 	return &sourceError{err}
 }
 
+// source marks the errors of what age reads, and opened sorts those of what it gives; sourceAt and openedAt do so for ranges.
 type source struct{ src io.Reader }
 
 func (s source) Read(p []byte) (int, error) {

@@ -106,14 +106,6 @@ func (o *Opener) chunks(i int, p []byte) (*blockChunks, error) {
 	return b, nil
 }
 
-// inside is chunk k in the block; nil: it is not all there.
-func (b *blockChunks) inside(k int64) []byte {
-	if at, n := k*sealedChunk-b.base, b.size(k); at >= 0 && at+n <= int64(len(b.p)) {
-		return b.p[at : at+n]
-	}
-	return nil
-}
-
 // open turns chunk k into its plaintext, in place.
 func (b *blockChunks) open(aead cipher.AEAD, k int64, sealed []byte) ([]byte, error) {
 	nonce := b.nonce(k)

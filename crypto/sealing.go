@@ -104,6 +104,7 @@ func NewSealing(recipients []age.Recipient, plainSize, blockSize int64) (*Sealin
 	return newSealing(state{header: header.Bytes(), fileKey: key, plainSize: plainSize, blockSize: blockSize})
 }
 
+// newSealing derives the key of the payload: HKDF-SHA256 of the file key, by the nonce.
 func newSealing(st state) (*Sealing, error) {
 	nonce := st.header[len(st.header)-nonceSize:]
 	key, err := hkdf.Key(sha256.New, st.fileKey, nonce, "payload", chacha20poly1305.KeySize)
@@ -128,21 +129,25 @@ func keyed(r age.Recipient, key *[]byte) age.Recipient {
 	return k
 }
 
+// keyRecipient is one without labels.
 type keyRecipient struct {
 	age.Recipient
 	key *[]byte
 }
 
+// Wrap keeps a copy of the key.
 func (k keyRecipient) Wrap(fileKey []byte) ([]*age.Stanza, error) {
 	*k.key = bytes.Clone(fileKey)
 	return k.Recipient.Wrap(fileKey)
 }
 
+// labelledRecipient is one with labels.
 type labelledRecipient struct {
 	keyRecipient
 	labelled age.RecipientWithLabels
 }
 
+// WrapWithLabels keeps a copy of the key, too: age calls it instead of Wrap.
 func (l labelledRecipient) WrapWithLabels(fileKey []byte) ([]*age.Stanza, []string, error) {
 	*l.key = bytes.Clone(fileKey)
 	return l.labelled.WrapWithLabels(fileKey)
@@ -270,6 +275,7 @@ func (s *Sealing) begin(ctx context.Context, i int) (known Digest, first bool, e
 	}
 }
 
+// end lets go of those who wait in begin.
 func (s *Sealing) end(i int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -284,6 +290,7 @@ func (s *Sealing) useless() error {
 	return s.err
 }
 
+// failed spoils the sealing if the error says that the source has changed, and gives the error back.
 func (s *Sealing) failed(err error) error {
 	if errors.Is(err, ErrSourceChanged) {
 		s.mu.Lock()

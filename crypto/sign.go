@@ -35,6 +35,7 @@ type UnknownSignerError struct {
 // Signer is the key that claims to have signed, as name+hash.
 func (e *UnknownSignerError) Signer() string { return fmt.Sprintf("%s+%08x", e.Name, e.Hash) }
 
+// Error names the key.
 func (e *UnknownSignerError) Error() string { return "signed by an unknown key, " + e.Signer() }
 
 // Signer signs texts with a host's Ed25519 key, as notes (golang.org/x/mod/sumdb/note).

@@ -77,6 +77,7 @@ func ParseExpect(text string) (Expect, error) {
 	return e, nil
 }
 
+// String is the comparison as it was written; empty for the zero Expect.
 func (e Expect) String() string { return e.text }
 
 // Holds says whether a value is as expected. last is the value of the last drill that passed; empty: there was none, and then

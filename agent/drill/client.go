@@ -43,7 +43,9 @@ func environment(dsn string) (env []string, err error) {
 		return nil, errors.New("should be an address such as postgres://drill@db-server:5432/postgres, or postgres:///postgres?host=/var/run/postgresql")
 	}
 	set := map[string]string{"PGDATABASE": "postgres", "PGAPPNAME": "offsite drill", "PGCONNECT_TIMEOUT": "20"}
-	for name, value := range map[string]string{"PGHOST": u.Hostname(), "PGPORT": u.Port(), "PGUSER": u.User.Username(), "PGDATABASE": strings.TrimPrefix(u.Path, "/")} {
+	for name, value := range map[string]string{
+		"PGHOST": u.Hostname(), "PGPORT": u.Port(), "PGUSER": u.User.Username(), "PGDATABASE": strings.TrimPrefix(u.Path, "/"),
+	} {
 		if value != "" {
 			set[name] = value
 		}
@@ -72,6 +74,7 @@ func environment(dsn string) (env []string, err error) {
 // killed is how long a program gets to end once it was killed, and its output to come.
 const killed = 10 * time.Second
 
+// command is a program with its environment, not started yet. Arguments hold no secret.
 func (c *client) command(ctx context.Context, program string, args ...string) *exec.Cmd {
 	if c.container != "" {
 		inside := []string{"exec", "-i"}
@@ -108,6 +111,7 @@ type tail struct {
 	b  []byte
 }
 
+// Write never fails. It may be called concurrently.
 func (t *tail) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -118,6 +122,7 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// String is what was kept, as valid UTF-8.
 func (t *tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

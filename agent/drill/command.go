@@ -46,7 +46,8 @@ func (c *Command) run(ctx context.Context, d Dump, r io.Reader, result *Result) 
 	src := &erring{r: counted}
 	cmd := exec.CommandContext(limited, c.Argv[0], c.Argv[1:]...)
 	group(cmd)
-	cmd.Env = append(append(os.Environ(), markOf(c.State)...), "OFFSITE_SERIES="+d.Series, "OFFSITE_NAME="+d.Name, "OFFSITE_OBJECT="+d.Object, "OFFSITE_KIND="+string(d.Kind),
+	cmd.Env = append(append(os.Environ(), markOf(c.State)...),
+		"OFFSITE_SERIES="+d.Series, "OFFSITE_NAME="+d.Name, "OFFSITE_OBJECT="+d.Object, "OFFSITE_KIND="+string(d.Kind),
 		"OFFSITE_TAKEN="+d.Taken.UTC().Format(time.RFC3339), "OFFSITE_SIZE="+strconv.FormatInt(d.Size, 10))
 	var said tail
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = src, &said, &said

@@ -33,9 +33,10 @@ func (a *attempt) extension(ctx context.Context, database, name string) (bool, e
 // confined are extensions for which a superuser is needed, and which bring types and functions for one database alone. Others can reach
 // other databases, servers or files (dblink, postgres_fdw, adminpack, pg_cron ...): not even a superuser's drill makes those.
 var confined = []string{
-	"address_standardizer", "address_standardizer_data_us", "amcheck", "autoinc", "bloom", "dict_xsyn", "earthdistance", "hll", "insert_username", "intagg", "moddatetime", "pg_buffercache",
-	"pg_freespacemap", "pg_stat_statements", "pg_visibility", "pgrouting", "pgrowlocks", "pgstattuple", "postgis", "postgis_raster", "postgis_sfcgal", "postgis_tiger_geocoder",
-	"postgis_topology", "refint", "vector", "xml2",
+	"address_standardizer", "address_standardizer_data_us", "amcheck", "autoinc", "bloom", "dict_xsyn", "earthdistance", "hll",
+	"insert_username", "intagg", "moddatetime", "pg_buffercache", "pg_freespacemap", "pg_stat_statements", "pg_visibility", "pgrouting",
+	"pgrowlocks", "pgstattuple", "postgis", "postgis_raster", "postgis_sfcgal", "postgis_tiger_geocoder", "postgis_topology", "refint",
+	"vector", "xml2",
 }
 
 var extensionLine = regexp.MustCompile(`(?m)^CREATE EXTENSION IF NOT EXISTS ("(?:[^"\n]|"")+"|\w+) WITH SCHEMA ("(?:[^"\n]|"")+"|\w+);\r?$`)
@@ -74,10 +75,15 @@ func (a *attempt) install(ctx context.Context, database, name, schema string) er
 	}
 	fmt.Fprintf(&sql, "CREATE EXTENSION IF NOT EXISTS %s WITH SCHEMA %s CASCADE;\n", identifier(name), identifier(schema))
 	fmt.Fprintf(&sql, `DO $grant$ DECLARE o record; BEGIN
-FOR o IN SELECT classid, objid FROM pg_depend WHERE deptype = 'e' AND refclassid = 'pg_extension'::regclass AND refobjid = (SELECT oid FROM pg_extension WHERE extname = %s) LOOP
-  IF o.classid = 'pg_namespace'::regclass THEN EXECUTE format('GRANT ALL ON SCHEMA %%s TO %s', o.objid::regnamespace);
-  ELSIF (SELECT relkind FROM pg_class WHERE oid = o.objid AND o.classid = 'pg_class'::regclass) IN ('r', 'v', 'p') THEN EXECUTE format('GRANT ALL ON TABLE %%s TO %s', o.objid::regclass);
-  ELSIF (SELECT relkind FROM pg_class WHERE oid = o.objid AND o.classid = 'pg_class'::regclass) = 'S' THEN EXECUTE format('GRANT ALL ON SEQUENCE %%s TO %s', o.objid::regclass);
+FOR o IN SELECT classid, objid FROM pg_depend
+  WHERE deptype = 'e' AND refclassid = 'pg_extension'::regclass AND refobjid = (SELECT oid FROM pg_extension WHERE extname = %s)
+LOOP
+  IF o.classid = 'pg_namespace'::regclass THEN
+    EXECUTE format('GRANT ALL ON SCHEMA %%s TO %s', o.objid::regnamespace);
+  ELSIF (SELECT relkind FROM pg_class WHERE oid = o.objid AND o.classid = 'pg_class'::regclass) IN ('r', 'v', 'p') THEN
+    EXECUTE format('GRANT ALL ON TABLE %%s TO %s', o.objid::regclass);
+  ELSIF (SELECT relkind FROM pg_class WHERE oid = o.objid AND o.classid = 'pg_class'::regclass) = 'S' THEN
+    EXECUTE format('GRANT ALL ON SEQUENCE %%s TO %s', o.objid::regclass);
   END IF;
 END LOOP; END $grant$;`, literal(name), a.role, a.role, a.role)
 	if _, err := a.query(ctx, database, sql.String()); err != nil {

@@ -124,7 +124,10 @@ func TestTheScratchRoleLogsIn(t *testing.T) {
 		if err := os.WriteFile(hba, []byte("local all postgres trust\nlocal all all "+method+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		s.sql("postgres", "SELECT pg_reload_conf(), pg_sleep(0.3)")
+		loaded := "SELECT pg_conf_load_time()" // as the server has it that made the session
+		before := s.sql("postgres", loaded)
+		s.sql("postgres", "SELECT pg_reload_conf()")
+		eventually(t, "a server with the new rules", func() bool { return s.sql("postgres", loaded) != before })
 		s.unchanged(t, func() {
 			r := s.as(t, "postgres").Run(t.Context(), drill.Dump{Kind: dump.PostgresPlain}, strings.NewReader(text))
 			if r.Passed() != (want == "") || r.Setup != (want != "") || !strings.Contains(r.Reason, want) {

@@ -46,7 +46,8 @@ func (a *attempt) locales(ctx context.Context, ofDump string) ([]string, error) 
 	if ofDump != "" {
 		all = append(all, ofDump)
 	}
-	said, err := a.query(ctx, a.maintenance(a.client), "SELECT pg_encoding_to_char(encoding) = 'UTF8' AND datctype NOT IN ('C', 'POSIX') FROM pg_database WHERE datname = 'template0';")
+	const lettered = "SELECT pg_encoding_to_char(encoding) = 'UTF8' AND datctype NOT IN ('C', 'POSIX') FROM pg_database WHERE datname = 'template0';"
+	said, err := a.query(ctx, a.maintenance(a.client), lettered)
 	if err != nil {
 		return nil, err
 	}

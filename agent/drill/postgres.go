@@ -32,6 +32,7 @@ type Postgres struct {
 	Now   func() time.Time
 }
 
+// defaultLimit is how long a drill may take unless its TimeLimit says otherwise.
 const defaultLimit = 6 * time.Hour
 
 func (p *Postgres) limit() time.Duration {
@@ -67,7 +68,10 @@ func (p *Postgres) Run(ctx context.Context, d Dump, r io.Reader) Result {
 		result.fail(setup(fmt.Errorf("the DSN %w", err)))
 		return result
 	}
-	a := &attempt{Postgres: p, client: &client{env, p.Container, markOf(p.State)}, dump: d, result: &result, scratch: map[string]string{}, locale: map[string]string{}, left: map[string]int{}, ready: map[string]bool{}, schemas: map[string]bool{}}
+	a := &attempt{
+		Postgres: p, client: &client{env, p.Container, markOf(p.State)}, dump: d, result: &result, scratch: map[string]string{},
+		locale: map[string]string{}, left: map[string]int{}, ready: map[string]bool{}, schemas: map[string]bool{},
+	}
 	limited, cancel := context.WithTimeout(ctx, p.limit())
 	defer cancel()
 	err = a.run(limited, r)
@@ -169,6 +173,7 @@ type counting struct {
 	n int64
 }
 
+// Read counts what it gives.
 func (c *counting) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
 	c.n += int64(n)
@@ -181,6 +186,7 @@ type unreadable struct {
 	what string
 }
 
+// Read marks errors, but for io.EOF.
 func (u unreadable) Read(p []byte) (int, error) {
 	n, err := u.Reader.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) && !errors.As(err, new(*readError)) {
@@ -189,10 +195,13 @@ func (u unreadable) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// readError is one of reading the backup, or of unpacking it: its words say which.
 type readError struct{ error }
 
+// Unwrap gives what the reader said.
 func (r *readError) Unwrap() error { return r.error }
 
+// unpacking says that an error is one of unpacking, unless it says what it is.
 func unpacking(err error) error {
 	if errors.As(err, new(*readError)) {
 		return err
@@ -206,6 +215,7 @@ type erring struct {
 	err error
 }
 
+// Read remembers errors, but for io.EOF.
 func (e *erring) Read(p []byte) (int, error) {
 	n, err := e.r.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) {

@@ -65,7 +65,7 @@ func (s *server) drill(t testing.TB, checks ...drill.Check) *drill.Postgres {
 	// The clients that the test found are those on the path of the server, too.
 	for _, v := range s.Env() {
 		if path, ok := strings.CutPrefix(v, "PATH="); ok {
-			os.Setenv("PATH", path)
+			t.Setenv("PATH", path)
 		}
 	}
 	return &drill.Postgres{DSN: "postgres://drill@/postgres?host=" + s.Socket, Checks: checks, Owner: "test", State: t.TempDir(), Now: time.Now}
@@ -221,7 +221,7 @@ func TestAKilledDrill(t *testing.T) {
 	}
 	waitFor := func(sql, want string) {
 		t.Helper()
-		for deadline := time.Now().Add(30 * time.Second); s.sql("postgres", sql) != want; time.Sleep(20 * time.Millisecond) {
+		for deadline := time.Now().Add(time.Minute); s.sql("postgres", sql) != want; time.Sleep(20 * time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatalf("%s is never %s", sql, want)
 			}

@@ -44,7 +44,7 @@ func start(cmd *exec.Cmd) (released func(), err error) {
 func wait(cmd *exec.Cmd, state string) error {
 	for {
 		err := unix.Waitid(unix.P_PID, cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
-		if err != unix.EINTR { //nolint:errorlint // a system call's own
+		if err != unix.EINTR {
 			break
 		}
 	}

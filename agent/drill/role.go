@@ -23,9 +23,11 @@ import (
 const rights = `SELECT CASE WHEN rolsuper THEN 'superuser' WHEN rolcreaterole THEN 'createrole' ELSE coalesce(concat_ws('; ',
   CASE WHEN rolreplication THEN 'has REPLICATION' END,
   (SELECT 'is a member of ' || string_agg(roleid::regrole::text, ', ') FROM pg_auth_members WHERE member = r.oid),
-  (SELECT 'owns ' || string_agg(pg_describe_object(classid, objid, objsubid), ', ') FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass AND refobjid = r.oid AND dbid = 0
+  (SELECT 'owns ' || string_agg(pg_describe_object(classid, objid, objsubid), ', ') FROM pg_shdepend
+     WHERE refclassid = 'pg_authid'::regclass AND refobjid = r.oid AND dbid = 0
      AND deptype = 'o' AND NOT (classid = 'pg_database'::regclass AND objid IN (SELECT oid FROM pg_database WHERE datname ~ '^offsite_drill_[0-9a-f]{16}$'))),
-  (SELECT 'may set parameters of the server' FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass AND refobjid = r.oid AND classid = to_regclass('pg_parameter_acl') LIMIT 1)), '') END
+  (SELECT 'may set parameters of the server' FROM pg_shdepend
+     WHERE refclassid = 'pg_authid'::regclass AND refobjid = r.oid AND classid = to_regclass('pg_parameter_acl') LIMIT 1)), '') END
 FROM pg_roles r WHERE rolname = current_user;`
 
 // harness finds out by which role to restore, and makes one if need be.
@@ -61,7 +63,8 @@ func (a *attempt) scratchRole(ctx context.Context) error {
 	}
 	a.role = name
 	until := a.Now().Add(a.limit())
-	sql := fmt.Sprintf("CREATE ROLE %s LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS PASSWORD '%s' VALID UNTIL '%s';\nCOMMENT ON ROLE %s IS '%s';",
+	sql := fmt.Sprintf("CREATE ROLE %s LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS PASSWORD '%s' VALID UNTIL '%s';\n"+
+		"COMMENT ON ROLE %s IS '%s';",
 		name, verifier(password), until.Add(time.Hour).UTC().Format(time.RFC3339), name, a.comment(until))
 	if !a.super {
 		sql += "\nGRANT " + name + " TO CURRENT_USER;" // who may end its connections then
@@ -95,25 +98,31 @@ func (a *attempt) grant(ctx context.Context, database string) error {
 	if a.role == "" {
 		return nil
 	}
-	_, err := a.query(ctx, database, fmt.Sprintf("GRANT CREATE, TEMPORARY, CONNECT ON DATABASE %s TO %s;\nGRANT ALL ON SCHEMA public TO %s;", database, a.role, a.role))
+	_, err := a.query(ctx, database,
+		fmt.Sprintf("GRANT CREATE, TEMPORARY, CONNECT ON DATABASE %s TO %s;\nGRANT ALL ON SCHEMA public TO %s;", database, a.role, a.role))
 	return err
 }
 
 // settings are what ALTER ROLE has set for the role, which every role may do for itself.
 const settings = `SET statement_timeout = 0; SET search_path = pg_catalog;
-SELECT coalesce(json_agg(json_build_array(coalesce(datname, ''), setconfig) ORDER BY datname NULLS FIRST), '[]') FROM pg_db_role_setting LEFT JOIN pg_database d ON d.oid = setdatabase
+SELECT coalesce(json_agg(json_build_array(coalesce(datname, ''), setconfig) ORDER BY datname NULLS FIRST), '[]')
+FROM pg_db_role_setting LEFT JOIN pg_database d ON d.oid = setdatabase
 WHERE setrole = (SELECT oid FROM pg_roles WHERE rolname = current_user) AND coalesce(datname, '') !~ '^offsite_drill_[0-9a-f]{16}$';`
 
 // resettle makes the settings again what they were. Those that are lists are held as they are written.
 const resettle = `SET statement_timeout = 0; SET search_path = pg_catalog; SET default_transaction_read_only = off;
 DO $resettle$ DECLARE d text; s text; c json; BEGIN
-FOR d IN SELECT coalesce(datname, '') FROM pg_db_role_setting LEFT JOIN pg_database d ON d.oid = setdatabase WHERE setrole = (SELECT oid FROM pg_roles WHERE rolname = current_user) LOOP
+FOR d IN SELECT coalesce(datname, '') FROM pg_db_role_setting LEFT JOIN pg_database d ON d.oid = setdatabase
+  WHERE setrole = (SELECT oid FROM pg_roles WHERE rolname = current_user)
+LOOP
   EXECUTE 'ALTER ROLE CURRENT_USER ' || CASE WHEN d <> '' THEN format('IN DATABASE %%I ', d) ELSE '' END || 'RESET ALL';
 END LOOP;
 FOR c IN SELECT json_array_elements(%s) LOOP
   FOR s IN SELECT json_array_elements_text(c -> 1) LOOP
-    EXECUTE 'ALTER ROLE CURRENT_USER ' || CASE WHEN c ->> 0 <> '' THEN format('IN DATABASE %%I ', c ->> 0) ELSE '' END || format('SET %%I TO ', split_part(s, '=', 1))
-      || CASE WHEN split_part(s, '=', 1) IN ('search_path', 'temp_tablespaces', 'local_preload_libraries', 'session_preload_libraries') THEN substr(s, strpos(s, '=') + 1) ELSE quote_literal(substr(s, strpos(s, '=') + 1)) END;
+    EXECUTE 'ALTER ROLE CURRENT_USER ' || CASE WHEN c ->> 0 <> '' THEN format('IN DATABASE %%I ', c ->> 0) ELSE '' END
+      || format('SET %%I TO ', split_part(s, '=', 1))
+      || CASE WHEN split_part(s, '=', 1) IN ('search_path', 'temp_tablespaces', 'local_preload_libraries', 'session_preload_libraries')
+           THEN substr(s, strpos(s, '=') + 1) ELSE quote_literal(substr(s, strpos(s, '=') + 1)) END;
   END LOOP;
 END LOOP; END $resettle$;`
 
@@ -129,7 +138,9 @@ func (a *attempt) mendSettings(ctx context.Context) error {
 		return err
 	}
 	_, err = a.query(ctx, a.maintenance(a.client), fmt.Sprintf(resettle, literal(*a.before)))
-	return errors.Join(errors.New("the dump has changed the settings of the role that restored it (ALTER ROLE ... SET), which no dump of one database does: they were set back"), err)
+	changed := errors.New("the dump has changed the settings of the role that restored it (ALTER ROLE ... SET), " +
+		"which no dump of one database does: they were set back")
+	return errors.Join(changed, err)
 }
 
 // dropRole drops a scratch role. The caller has seen that it is one.
@@ -162,6 +173,7 @@ func verifier(password string) string {
 // setupError is of what a drill needs: it says nothing of the backup.
 type setupError struct{ error }
 
+// Unwrap gives the error that was marked.
 func (s *setupError) Unwrap() error { return s.error }
 
 // setup marks an error; nil stays nil.

@@ -27,8 +27,10 @@ func (p *Postgres) comment(until time.Time) string {
 
 // owner is Owner as a word.
 func (p *Postgres) owner() string {
-	return regexp.MustCompile(`[^A-Za-z0-9-]`).ReplaceAllString(p.Owner, "-")
+	return unwordly.ReplaceAllString(p.Owner, "-")
 }
+
+var unwordly = regexp.MustCompile(`[^A-Za-z0-9-]`)
 
 var marked = regexp.MustCompile(`^` + regexp.QuoteMeta(mark) + ` Owner: ([A-Za-z0-9-]*)\. Until: (\S+)$`)
 
@@ -108,7 +110,8 @@ func (p *Postgres) drop(ctx context.Context, c *client, name string) error {
 	if !scratchName.MatchString(name) {
 		return fmt.Errorf("%s is no scratch database: it stays", name)
 	}
-	_, err := c.query(ctx, p.maintenance(c), "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = '"+name+"';\nDROP DATABASE IF EXISTS "+name+";")
+	_, err := c.query(ctx, p.maintenance(c),
+		"SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = '"+name+"';\nDROP DATABASE IF EXISTS "+name+";")
 	if err != nil {
 		return fmt.Errorf("cannot drop the scratch database %s: %w", name, err)
 	}

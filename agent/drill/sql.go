@@ -178,6 +178,7 @@ func (f *filter) take(text []byte, ended bool) error {
 var (
 	connect  = regexp.MustCompile(`^\\(?:connect|c)\s+(.+?)\s*$`)
 	encoding = regexp.MustCompile(`^\\encoding\s+[A-Za-z0-9_-]+\s*$`)
+	escaped  = regexp.MustCompile(`\\(.)`) // in a connection string
 )
 
 // command is a line that begins with a backslash. Only what dump programs write is known here.
@@ -223,7 +224,7 @@ func connected(argument string) string {
 	if len(name) > 1 && name[0] == '\'' && name[len(name)-1] == '\'' {
 		name = name[1 : len(name)-1]
 	}
-	return regexp.MustCompile(`\\(.)`).ReplaceAllString(name, "$1")
+	return escaped.ReplaceAllString(name, "$1")
 }
 
 // ended says whether the text is at an end there.

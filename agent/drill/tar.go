@@ -83,7 +83,8 @@ func room(dir string, size int64) error {
 		return err
 	}
 	if free := int64(fs.Bavail) * fs.Bsize; size > free-reserve {
-		return setup(fmt.Errorf("too little space to unpack the dump: %s has %d bytes free, and needs %d for the next file and %d for the agent", filepath.Dir(dir), free, size, int64(reserve)))
+		return setup(fmt.Errorf("too little space to unpack the dump: %s has %d bytes free, and needs %d for the next file and %d for the agent",
+			filepath.Dir(dir), free, size, int64(reserve)))
 	}
 	return nil
 }

@@ -111,7 +111,7 @@ func (a *attempt) archive(ctx context.Context, r io.Reader, format string, more 
 		args = append([]string{"-f", "-"}, args...) // older ones would make a file of that name
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	p := &producer{ctx: ctx, cmd: a.command(ctx, "pg_restore", args...)}
+	p := &producer{stopped: ctx.Err, cmd: a.command(ctx, "pg_restore", args...)}
 	defer p.close(cancel)
 	if err := p.start(r); err != nil {
 		return err
@@ -119,13 +119,15 @@ func (a *attempt) archive(ctx context.Context, r io.Reader, format string, more 
 	return a.text(ctx, bufio.NewReaderSize(p, 1<<20))
 }
 
+var firstNumber = regexp.MustCompile(`\d+`)
+
 // clientVersion is the major version of pg_restore.
 func (a *attempt) clientVersion(ctx context.Context) (int, error) {
 	said, err := a.command(ctx, "pg_restore", "--version").Output()
 	if err != nil {
 		return 0, new(tail).failure("pg_restore", err, ctx.Err())
 	}
-	n, err := strconv.Atoi(regexp.MustCompile(`\d+`).FindString(string(said)))
+	n, err := strconv.Atoi(firstNumber.FindString(string(said)))
 	if err != nil {
 		return 0, setup(fmt.Errorf("pg_restore --version says %.40q", said))
 	}
@@ -134,8 +136,8 @@ func (a *attempt) clientVersion(ctx context.Context) (int, error) {
 
 // producer is a program whose output is read. That it failed, or its input, is told at the end of it.
 type producer struct {
-	ctx      context.Context //nolint:containedctx // of one command, which it was made for
 	cmd      *exec.Cmd
+	stopped  func() error // why it was ended from outside; nil: it was not
 	out      io.Reader
 	in       *erring
 	said     tail
@@ -143,6 +145,7 @@ type producer struct {
 	end      error // what a reader is told at the end; nil: it has not come
 }
 
+// start starts the program; nil: it reads nothing. close must be called, also if that fails.
 func (p *producer) start(in io.Reader) (err error) {
 	p.cmd.Stderr = &p.said
 	if in != nil {
@@ -159,6 +162,7 @@ func (p *producer) start(in io.Reader) (err error) {
 	return nil
 }
 
+// Read gives what the program writes, and at its end io.EOF, or why it failed.
 func (p *producer) Read(b []byte) (int, error) {
 	if p.end != nil {
 		return 0, p.end
@@ -182,7 +186,7 @@ func (p *producer) wait() {
 	case p.in != nil && p.in.err != nil:
 		p.end = p.in.err
 	case err != nil:
-		p.end = p.said.failure("pg_restore", err, p.ctx.Err())
+		p.end = p.said.failure("pg_restore", err, p.stopped())
 	}
 }
 

@@ -33,7 +33,8 @@ func lookSQLite(r *bufio.Reader, _ *allowance) finding {
 	case page < 512 || page&(page-1) != 0:
 		return finding{kind: SQLite, problem: "its header is damaged: pages cannot have that size"}
 	case valid && size < page*pages:
-		return finding{kind: SQLite, problem: fmt.Sprintf("it ends too early: its header says %s, there are %s", humanize.IBytes(uint64(page*pages)), humanize.IBytes(uint64(size)))}
+		return finding{kind: SQLite, problem: fmt.Sprintf("it ends too early: its header says %s, there are %s",
+			humanize.IBytes(uint64(page*pages)), humanize.IBytes(uint64(size)))}
 	case valid && size > page*pages:
 		return finding{kind: SQLite, problem: "something follows the end of the database"}
 	case size%page != 0:
@@ -41,7 +42,8 @@ func lookSQLite(r *bufio.Reader, _ *allowance) finding {
 	}
 	const wal = 2 // what programs must be able to do that read the file, or write it
 	if h[18] == wal || h[19] == wal {
-		return finding{kind: SQLite, unread: "it is a database in WAL mode: what its -wal file holds is not in it, unless it was made by sqlite3's .backup; VACUUM INTO makes one that offsite can judge"}
+		return finding{kind: SQLite, unread: "it is a database in WAL mode: what its -wal file holds is not in it, unless it was made by " +
+			"sqlite3's .backup; VACUUM INTO makes one that offsite can judge"}
 	}
 	return finding{kind: SQLite, whole: valid}
 }
@@ -160,6 +162,11 @@ func (m *mongoArchive) document(n int64) ([]byte, error) {
 
 // prelude reads a header and what it says of every collection. Views and the like have no data, so only the body tells.
 func (m *mongoArchive) prelude() error {
+	return m.pass()
+}
+
+// pass passes over documents up to the terminator.
+func (m *mongoArchive) pass() error {
 	for {
 		n, err := m.next()
 		if err != nil {
@@ -192,18 +199,7 @@ func (m *mongoArchive) block() error {
 		m.order = append(m.order, name)
 	}
 	m.at, m.open[name] = "collection "+name, !over
-	for {
-		n, err := m.next()
-		if err != nil {
-			return unexpected(err)
-		}
-		if n == 0 {
-			return nil
-		}
-		if _, err := io.CopyN(io.Discard, m.r, n-4); err != nil {
-			return unexpected(err)
-		}
-	}
+	return m.pass()
 }
 
 // mongoHeader reads the fields db, collection and EOF of a header, a BSON document without its length (bsonspec.org).

@@ -62,7 +62,7 @@ func lookNowhere(why string) look {
 
 // noEOF is nil for the regular end.
 func noEOF(err error) error {
-	if err == io.EOF { //nolint:errorlint // a wrapped one is no regular end
+	if err == io.EOF { // a wrapped one is no regular end
 		return nil
 	}
 	return err
@@ -88,6 +88,7 @@ type counting struct {
 	n int64
 }
 
+// Read counts what it gives.
 func (c *counting) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
 	c.n += int64(n)

@@ -87,6 +87,7 @@ type source struct {
 	idle bool
 }
 
+// Read remembers errors, but for io.EOF.
 func (s *source) Read(p []byte) (int, error) {
 	n, err := s.r.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -170,6 +171,7 @@ type bounded struct {
 	*allowance
 }
 
+// Read gives no more than the allowance has left.
 func (b *bounded) Read(p []byte) (int, error) {
 	if b.left <= 0 {
 		return 0, errTooMuch

@@ -26,6 +26,7 @@ type Rules struct {
 // TakenFrom says how it is known when a dump was taken.
 type TakenFrom string
 
+// The ways in which it is known.
 const (
 	FromName  TakenFrom = "name"  // a time in the file name
 	FromMTime TakenFrom = "mtime" // the file's modification time
@@ -139,8 +140,8 @@ func join(before, after string) string {
 
 // extensions say of what kind the content is, never which database it is of.
 var extensions = map[string]bool{
-	"sql": true, "dump": true, "dmp": true, "pgdump": true, "psql": true, "pgsql": true, "mysql": true, "custom": true, "gz": true, "zst": true, "zstd": true, "bz2": true, "xz": true, "lz4": true,
-	"lzma": true, "br": true, "7z": true, "zip": true, "rar": true, "bak": true, "backup": true, "bson": true, "archive": true,
+	"sql": true, "dump": true, "dmp": true, "pgdump": true, "psql": true, "pgsql": true, "mysql": true, "custom": true,
+	"gz": true, "zst": true, "zstd": true, "bz2": true, "xz": true, "lz4": true, "lzma": true, "br": true, "7z": true, "zip": true, "rar": true, "bak": true, "backup": true, "bson": true, "archive": true,
 	"rdb": true, "db": true, "sqlite": true, "sqlite3": true, "age": true, "gpg": true, "enc": true, "bin": true, "ldif": true,
 }
 

@@ -157,6 +157,7 @@ type chunks struct {
 	over    bool
 }
 
+// Read gives the data without the lengths, and io.EOF after the last chunk.
 func (c *chunks) Read(p []byte) (int, error) {
 	for c.left == 0 && !c.over && c.archive.err == nil {
 		c.left = max(0, c.archive.int())

@@ -17,6 +17,7 @@ const (
 	rowsTail    = 5
 )
 
+// Write never fails.
 func (r *rows) Write(p []byte) (int, error) {
 	r.zeros = r.zeros || bytes.IndexByte(p, 0) >= 0
 	r.tail = append(r.tail, p[max(0, len(p)-rowsTail):]...)
@@ -24,6 +25,7 @@ func (r *rows) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// problem says what is wrong with the data, once all of it was written; empty: nothing.
 func (r *rows) problem() string {
 	switch {
 	case r.zeros:

@@ -44,7 +44,8 @@ func lookTar(r *bufio.Reader, data *allowance) finding {
 	case err != nil:
 		return finding{kind: kind(), at: at, err: err}
 	case behind.met:
-		return finding{kind: kind(), at: at, problem: "this tar file goes on after an end mark" + after(at) + ", where nobody reads it: a part of it was overwritten with zeros, or another file follows"}
+		return finding{kind: kind(), at: at, problem: "this tar file goes on after an end mark" + after(at) +
+			", where nobody reads it: a part of it was overwritten with zeros, or another file follows"}
 	case !zeros.ended():
 		return finding{kind: kind(), at: at, problem: "this tar file has no end mark" + after(at) + ": it was not written to the end"}
 	case pg.found():
@@ -78,6 +79,7 @@ type trailing struct {
 
 const tarEnd = 1024
 
+// Read remembers the end of what it gives.
 func (t *trailing) Read(p []byte) (int, error) {
 	n, err := t.r.Read(p)
 	if n >= tarEnd {
@@ -96,6 +98,7 @@ func (t *trailing) ended() bool {
 // nonzero remembers whether it was written anything but zeros.
 type nonzero struct{ met bool }
 
+// Write never fails.
 func (z *nonzero) Write(p []byte) (int, error) {
 	z.met = z.met || len(bytes.Trim(p, "\x00")) > 0
 	return len(p), nil

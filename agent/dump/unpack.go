@@ -68,6 +68,7 @@ func newZstd(r io.Reader) (*zstd.Decoder, error) {
 
 type zstdReader struct{ *zstd.Decoder }
 
+// Read gives errTooLarge its name.
 func (z zstdReader) Read(p []byte) (int, error) {
 	n, err := z.Decoder.Read(p)
 	if errors.Is(err, zstd.ErrWindowSizeExceeded) {
@@ -76,6 +77,7 @@ func (z zstdReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Close lets go of the decompressor's memory.
 func (z zstdReader) Close() error {
 	z.Decoder.Close()
 	return nil
@@ -97,6 +99,7 @@ func newGzipMembers(r *bufio.Reader) (*gzipMembers, error) {
 	return &gzipMembers{r, member}, nil
 }
 
+// Read gives what is in the members, one after the other.
 func (g *gzipMembers) Read(p []byte) (int, error) {
 	for {
 		n, err := g.member.Read(p)
@@ -148,6 +151,7 @@ func (g *gzipMembers) begin() error {
 	return nil
 }
 
+// Close is for the interface: there is nothing to let go of.
 func (g *gzipMembers) Close() error { return g.member.Close() }
 
 // unpacker unpacks many files, one after the other, with one decompressor for each packing. close ends it.

@@ -40,6 +40,7 @@ const (
 // maxBlocks is how many blocks a stream may have: one of a terabyte that xz makes on all cores has fewer.
 const maxBlocks = 1 << 20
 
+// Read gives the file as it is; errTooLarge before what would take too much.
 func (g *xzGuard) Read(p []byte) (int, error) {
 	if g.err != nil {
 		return 0, g.err

@@ -52,7 +52,8 @@ func met(series, key, v []byte) (Met, error) {
 }
 
 // Newest calls give for each series with the dumps of it that this host has met last, at most so many, in the order in which they
-// were taken; of those with the same time, such as a file that was written over, the one that was found later is the newer. The series come in their order; give must not use the journal.
+// were taken; of those with the same time, such as a file that was written over, the one that was found later is the newer. The series come
+// in their order; give must not use the journal.
 func (j *Journal) Newest(most int, give func(series string, last []Met) error) error {
 	return j.db.View(func(tx *bolt.Tx) error {
 		c := tx.Bucket(bucketMet).Cursor()

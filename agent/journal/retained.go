@@ -49,18 +49,31 @@ type Proof struct {
 
 // SetProof records a look at the data of a backup of which there is a verdict.
 func (j *Journal) SetProof(target, object string, p Proof) error {
+	return j.changeVerdicts(target, []string{object}, func(_ string, v *Verdict) { v.Proof = p })
+}
+
+// changeVerdicts changes those of the verdicts that are there, in one transaction.
+func (j *Journal) changeVerdicts(target string, objects []string, change func(object string, v *Verdict)) error {
 	return j.db.Update(func(tx *bolt.Tx) error {
 		b := tx.Bucket(bucketVerdicts).Bucket([]byte(target))
 		if b == nil {
 			return nil
 		}
-		var v Verdict
-		known, err := get(b, []byte(object), &v)
-		if err != nil || !known {
-			return err
+		for _, object := range objects {
+			var v Verdict
+			known, err := get(b, []byte(object), &v)
+			if err != nil {
+				return err
+			}
+			if !known {
+				continue
+			}
+			change(object, &v)
+			if err := put(b, []byte(object), v); err != nil {
+				return err
+			}
 		}
-		v.Proof = p
-		return put(b, []byte(object), v)
+		return nil
 	})
 }
 
@@ -173,19 +186,7 @@ func (j *Journal) Known(target string, give func(object string, v Verdict)) erro
 
 // Doubt makes a target's manifest be read again before anything is concluded from it.
 func (j *Journal) Doubt(target, object string) error {
-	return j.db.Update(func(tx *bolt.Tx) error {
-		b := tx.Bucket(bucketVerdicts).Bucket([]byte(target))
-		if b == nil {
-			return nil
-		}
-		var v Verdict
-		known, err := get(b, []byte(object), &v)
-		if err != nil || !known {
-			return err
-		}
-		v.Version = ""
-		return put(b, []byte(object), v)
-	})
+	return j.changeVerdicts(target, []string{object}, func(_ string, v *Verdict) { v.Version = "" })
 }
 
 // Sized is the size of a healthy dump.
@@ -255,32 +256,12 @@ func (j *Journal) Doomed(target string) (objects []string, err error) {
 	return objects, err
 }
 
-// SetLocked records until when a target does not let backups go, of which there is a verdict.
+// SetLocked records until when a target does not let backups go, of which there is a verdict; the zero time: it does.
 func (j *Journal) SetLocked(target string, locked map[string]time.Time) error {
 	if len(locked) == 0 {
 		return nil
 	}
-	return j.db.Update(func(tx *bolt.Tx) error {
-		b := tx.Bucket(bucketVerdicts).Bucket([]byte(target))
-		if b == nil {
-			return nil
-		}
-		for object, until := range locked {
-			var v Verdict
-			known, err := get(b, []byte(object), &v)
-			if err != nil {
-				return err
-			}
-			if !known {
-				continue
-			}
-			v.Locked = until
-			if err := put(b, []byte(object), v); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	return j.changeVerdicts(target, slices.Sorted(maps.Keys(locked)), func(object string, v *Verdict) { v.Locked = locked[object] })
 }
 
 // Spare takes back that a backup is doomed: the target does not let it go, and nothing was removed.

@@ -109,6 +109,7 @@ func (l *Limiter) Open(ctx context.Context) (end func(), err error) {
 	}
 }
 
+// end gives back the place of a stream.
 func (l *Limiter) end() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -170,4 +171,5 @@ func (l *Limiter) Reader(ctx context.Context, r io.ReaderAt) io.ReaderAt {
 
 type readerAt func(p []byte, off int64) (int, error)
 
+// ReadAt is the function itself.
 func (read readerAt) ReadAt(p []byte, off int64) (int, error) { return read(p, off) }

@@ -77,7 +77,7 @@ func resticTimes() (times []string) {
 // The witness: restic itself, for dozens of policies over the same history, in a zone with summer time. Debian's restic
 // is older than 0.16 and does not keep the oldest snapshot of a rule that has places left; what stays here for that
 // reason alone is compared with vectors worked out by hand: TestTheOldestStays.
-func TestRestictKeepsTheSame(t *testing.T) {
+func TestResticKeepsTheSame(t *testing.T) {
 	if _, err := exec.LookPath("restic"); err != nil {
 		t.Fatalf("restic is missing: make packages (%v)", err)
 	}

@@ -9,7 +9,8 @@
 // Around that stand refusals, since a mistake here destroys data without a sound:
 //
 //   - Only a backup whose manifest a trusted key signed, whose data is there, and that is not suspect, takes a place. An
-//     unsound one (unsigned, of an unknown signer, without its data) is never removed. A suspect one goes when it has been there for SuspectAge and a healthy one is newer.
+//     unsound one (unsigned, of an unknown signer, without its data) is never removed. A suspect one goes when it has been there
+//     for SuspectAge and a healthy one is newer.
 //   - The newest healthy backups, MinKeep of them and at least one, stay whatever the rules say.
 //   - A policy without rules removes nothing.
 //   - A backup from the future takes no place, and stays.
@@ -58,7 +59,7 @@ func (p Policy) Empty() bool {
 	return p.Last == 0 && p.Hourly == 0 && p.Daily == 0 && p.Weekly == 0 && p.Monthly == 0 && p.Yearly == 0 && p.Within == Duration{}
 }
 
-// Backup is what Plan must know of one.
+// Backup is what Make must know of one.
 type Backup struct {
 	// Object is its name.
 	Object string

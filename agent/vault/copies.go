@@ -287,6 +287,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 // unbroken tells a connection that broke off from an object that ends: only the latter is damage.
 type unbroken struct{ io.Reader }
 
+// Read gives io.ErrUnexpectedEOF, which io.ReadFull would give for a short object too, another name.
 func (u unbroken) Read(p []byte) (int, error) {
 	n, err := u.Reader.Read(p)
 	if errors.Is(err, io.ErrUnexpectedEOF) {

@@ -73,7 +73,10 @@ func (v *Vault) Block(ctx context.Context, m *Manifest, i int) ([]byte, error) {
 }
 
 // blocks gets the blocks first, first+step, ... and hands each over when it has been verified and prepared.
-func (f *fetcher) blocks(ctx context.Context, first int, here *crypto.Resealer, prepare func(context.Context, int, []byte) error, out chan<- []byte, free <-chan []byte) error {
+func (f *fetcher) blocks(
+	ctx context.Context, first int, here *crypto.Resealer, prepare func(context.Context, int, []byte) error,
+	out chan<- []byte, free <-chan []byte,
+) error {
 	step := cap(free) - 1
 	for i := first; i < len(f.m.Blocks); i += step {
 		var b []byte
@@ -118,6 +121,7 @@ type reader struct {
 	current bytes.Reader
 }
 
+// Read gives verified bytes only.
 func (r *reader) Read(p []byte) (int, error) {
 	for r.current.Len() == 0 {
 		b, err := r.advance()

@@ -22,10 +22,10 @@ func (v *Vault) Read(ctx context.Context, entries iter.Seq2[Entry, error], ahead
 		var reading sync.WaitGroup
 		defer reading.Wait()
 		defer cancel()
-		var under []chan Read // way, oldest first
+		var underway []chan Read // oldest first
 		next := func() bool {
-			r := <-under[0]
-			under = under[1:]
+			r := <-underway[0]
+			underway = underway[1:]
 			return yield(r, nil)
 		}
 		var failed error
@@ -36,17 +36,17 @@ func (v *Vault) Read(ctx context.Context, entries iter.Seq2[Entry, error], ahead
 			if !e.Manifest {
 				continue
 			}
-			if len(under) == max(1, ahead) && !next() {
+			if len(underway) == max(1, ahead) && !next() {
 				return
 			}
 			done := make(chan Read, 1)
-			under = append(under, done)
+			underway = append(underway, done)
 			reading.Go(func() {
 				m, signer, err := v.Manifest(ctx, e.Name)
 				done <- Read{e, m, signer, err}
 			})
 		}
-		for len(under) > 0 {
+		for len(underway) > 0 {
 			if !next() {
 				return
 			}

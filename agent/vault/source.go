@@ -19,16 +19,19 @@ func (c Copies) Source(m *Manifest, memory Memory) providers.Source {
 	return &copied{m, newFetcher(c, m), memory}
 }
 
+// copied is the data object of a backup, fetched from its copies.
 type copied struct {
 	m      *Manifest
 	from   *fetcher
 	memory Memory
 }
 
+// Size, BlockSize and Sum are what the manifest says.
 func (s *copied) Size() int64                { return s.m.Stored }
 func (s *copied) BlockSize() int64           { return s.m.BlockSize }
 func (s *copied) Sum(i int) ([32]byte, bool) { return s.m.Blocks[i], true }
 
+// Block fetches a block, and verifies it.
 func (s *copied) Block(ctx context.Context, i int) (*providers.Block, error) {
 	if s.from.Large(s.m) {
 		return s.large(ctx, i)

@@ -131,7 +131,8 @@ func step(dir int, name, in string, links *int) (int, error) {
 	}
 	var found unix.Stat_t
 	if err = unix.Fstat(there, &found); err == nil && link.Uid != 0 && int(link.Uid) != os.Geteuid() && found.Uid != link.Uid {
-		err = &fs.PathError{Op: "open", Path: at, Err: fmt.Errorf("it is a symbolic link of the user %d to %s, which belongs to the user %d: write the path without that link", link.Uid, to, found.Uid)}
+		err = &fs.PathError{Op: "open", Path: at, Err: fmt.Errorf(
+			"it is a symbolic link of the user %d to %s, which belongs to the user %d: write the path without that link", link.Uid, to, found.Uid)}
 	}
 	if err != nil {
 		unix.Close(there)

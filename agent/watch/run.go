@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
@@ -90,7 +91,7 @@ func (w *Watcher) rescan(n *notifier) {
 		w.once(err.Error(), w.log.Error, "cannot scan; trying again", "err", err)
 	} else {
 		for key := range w.told {
-			if len(key) > 7 && key[:7] == "watched" {
+			if strings.HasPrefix(key, unscanned) {
 				delete(w.told, key) // it is back: say so if it goes away again
 			}
 		}

@@ -23,11 +23,12 @@ func (w *Watcher) Scan(ctx context.Context, out Out) ([]Pending, error) {
 	begin := time.Now()
 	var left []Pending
 	for {
+		looked := time.Since(begin) // before they are: however late this goes on, each was looked at when its time was over
 		if err := w.settle(ctx, out); err != nil {
 			return nil, err
 		}
 		for _, k := range w.pending.by {
-			if time.Since(begin) > w.dirs[k.dir].Settle+busyGrace {
+			if looked > w.dirs[k.dir].Settle+busyGrace {
 				reason := "it keeps changing"
 				if k.busy {
 					reason = "it is still open for writing"
@@ -63,6 +64,9 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// unscanned is how an error of scanAll begins.
+const unscanned = "watched directory"
+
 // scanAll walks every watched directory. entered, which may be nil, is called for each directory before it is read.
 // The error names the directories that cannot be read.
 func (w *Watcher) scanAll(entered func(path string)) error {
@@ -70,7 +74,7 @@ func (w *Watcher) scanAll(entered func(path string)) error {
 	var errs []error
 	for i, d := range w.dirs {
 		if err := w.scanDir(i, d.Path, entered); err != nil {
-			errs = append(errs, fmt.Errorf("watched directory %s: %w", d.Path, err))
+			errs = append(errs, fmt.Errorf(unscanned+" %s: %w", d.Path, err))
 			w.opts.Trouble(d.Path, fmt.Sprintf("the watched directory cannot be read: %v", err))
 		}
 	}

@@ -168,7 +168,7 @@ func (r *running) expect(t *testing.T, names ...string) []watch.File {
 	for _, n := range names {
 		left[n] = true
 	}
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	for len(left) > 0 {
 		select {
 		case f := <-r.files:
