@@ -36,6 +36,9 @@ const (
 // enabledUnits are enabled and started, in this order: what the agent is given comes before it.
 var enabledUnits = []string{"offsite-status.socket", "offsite-page.socket", "offsite-resolv.path", "offsite-drill.timer", "offsite.service"}
 
+// againTimer is started when the agent is given up.
+const againTimer = "offsite-again.timer"
+
 // installing is one run of the command.
 type installing struct {
 	config string
@@ -342,6 +345,9 @@ func (in *installing) undo(ctx context.Context) error {
 			if err := in.run(ctx, "systemctl", "disable", "--now", unit); err != nil {
 				return err
 			}
+		}
+		if err := in.run(ctx, "systemctl", "stop", againTimer); err != nil {
+			return err
 		}
 	}
 	if copied {
