@@ -30,6 +30,7 @@ mkdir /mnt/upper /mnt/work /mnt/root
 cp -a "$1"/. /mnt/upper/
 mount -t overlay overlay -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work /mnt/root
 rm -rf /mnt/root/usr/bin/offsite /mnt/root/usr/lib/systemd/system/offsite* /mnt/root/usr/lib/*.d/offsite.conf /mnt/root/var/lib/offsite
+rm -f /mnt/root/var/lib/man-db/auto-update # an index of all pages of this machine is none of ours
 rm -f /mnt/root/usr/sbin/policy-rc.d # which in a container keeps packages from starting services
 mount -t tmpfs tmpfs /run
 umount -R /sys/fs/cgroup 2>/dev/null || true
