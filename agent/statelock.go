@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"offsite/agent/statefile"
 )
 
 // ErrRunning can occur in New: another process has the state directory.
@@ -18,7 +20,7 @@ var ErrRunning = errors.New("another offsite is running")
 type stateLock struct{ file *os.File }
 
 func lockState(path string) (*stateLock, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
+	f, err := statefile.Open(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}

@@ -4,7 +4,7 @@
 #     release.sh DESCRIBED OUT        DESCRIBED: what `git describe` says; OUT: a directory, which is made anew
 #
 # The same tree gives the same bytes, whoever builds it, when and where. From the environment: SOURCE_DATE_EPOCH (the time of the commit),
-# NFPM and MD2MAN (the programs), ARCHES (amd64 and arm64 unless set).
+# NFPM and MD2MAN (the programs), ARCHES (amd64 and arm64 unless set), PACKAGERS (deb and rpm unless set).
 set -euo pipefail
 umask 022
 export LC_ALL=C TZ=UTC SOURCE_DATE_EPOCH
@@ -39,6 +39,15 @@ format_page() {
 	sed -E -e '/^# /d' -e 's/^##/#/' -e '/^\|[-|]+$/d' -e '/^\| [a-z]+ \| \|$/d' -e 's/^\| ([^|]+) \| ([^|]+) \|$/\n\1\n: \2/' docs/format.md
 }
 
+# Debian's tools read one of their own form.
+debian_changelog() {
+	echo "offsite ($version) unstable; urgency=medium"
+	echo
+	echo "  * What has changed: /usr/share/doc/offsite/CHANGELOG.md.gz"
+	echo
+	echo " -- The offsite maintainers <maintainers@offsite.invalid>  $(date -u -R -d "@$SOURCE_DATE_EPOCH")"
+}
+
 # What the package has beside the program, which writes most of it.
 documents() {
 	local host program doc=usr/share/doc/offsite
@@ -59,7 +68,8 @@ documents() {
 	put usr/share/fish/vendor_completions.d "$stage/docs/offsite.fish"
 	put $doc README.md
 	(cd docs && find . -type f -print0 | xargs -0 -I{} install -D -m 0644 {} "$root/$doc/{}")
-	gzip -9n <CHANGELOG.md >"$root/$doc/changelog.gz"
+	gzip -9n <CHANGELOG.md >"$root/$doc/CHANGELOG.md.gz"
+	debian_changelog | gzip -9n >"$stage/docs/changelog.gz"
 	"$stage/inventory" copyright >"$root/$doc/copyright"
 	put $doc/examples configs/example.yaml configs/alerts.yaml configs/dashboard.json
 	mv "$root/$doc/examples/"{example,offsite}.yaml
@@ -77,11 +87,19 @@ package() { # ARCH
 	"$stage/inventory" sbom "$program" >"$program.cdx.json"
 	install -D -m 0755 "$program" "$root/usr/bin/offsite"
 	export STAGE=$stage ARCH=$1 VERSION=$version
-	"$NFPM" package --config packaging/nfpm.yaml --packager deb --target "$out/offsite_${version}_$1.deb" >&2
-	"$NFPM" package --config packaging/nfpm.yaml --packager rpm --target "$out/offsite-${version}-1.$(rpm_arch "$1").rpm" >&2
+	local packager
+	for packager in ${PACKAGERS:-deb rpm}; do
+		"$NFPM" package --config packaging/nfpm.yaml --packager "$packager" --target "$out/$(file_name "$packager" "$1")" >&2
+	done
 }
 
-rpm_arch() { case $1 in amd64) echo x86_64 ;; arm64) echo aarch64 ;; esac }
+file_name() { # PACKAGER ARCH
+	case $1-$2 in
+	deb-*) echo "offsite_${version}_$2.deb" ;;
+	rpm-amd64) echo "offsite-$version-1.x86_64.rpm" ;;
+	rpm-arm64) echo "offsite-$version-1.aarch64.rpm" ;;
+	esac
+}
 
 for arch in $arches; do build "$arch" "$out/offsite_${version}_linux_$arch"; done
 go build -o "$stage/inventory" ./packaging/inventory

@@ -40,12 +40,13 @@ var arrows = []struct {
 	from string
 	to   []string
 }{
-	{"offsite/agent/drill", []string{"offsite/agent/dump"}},
+	{"offsite/agent/drill", []string{"offsite/agent/dump", "offsite/agent/statefile"}},
+	{"offsite/agent/journal", []string{"offsite/agent/statefile"}},
 	{"offsite/agent/fleet", []string{"offsite/agent/status", "offsite/agent/vault", "offsite/crypto", "offsite/providers"}},
-	{"offsite/agent/alarm", []string{"offsite/agent/status"}},
+	{"offsite/agent/alarm", []string{"offsite/agent/statefile", "offsite/agent/status"}},
 	{"offsite/agent/", []string{"offsite/crypto", "offsite/providers"}},
 	{"offsite/agent", []string{
-		"offsite/agent/alarm", "offsite/agent/rhythm", "offsite/agent/status", "offsite/agent/watch", "offsite/agent/drill",
+		"offsite/agent/alarm", "offsite/agent/rhythm", "offsite/agent/statefile", "offsite/agent/status", "offsite/agent/watch", "offsite/agent/drill",
 		"offsite/agent/dump", "offsite/agent/journal", "offsite/agent/limit", "offsite/agent/vault", "offsite/agent/retention",
 		"offsite/crypto", "offsite/providers",
 	}},

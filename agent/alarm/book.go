@@ -10,9 +10,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"syscall"
 	"time"
 
+	"offsite/agent/statefile"
 	"offsite/agent/status"
 )
 
@@ -259,23 +259,9 @@ func (b *Book) Save(names []string) error {
 	if err != nil || string(text) == string(b.saved) {
 		return err
 	}
-	if err := replace(b.path, text); err != nil {
+	if err := statefile.Replace(b.path, text); err != nil {
 		return err
 	}
 	b.saved = text
 	return nil
-}
-
-// replace writes a file aside, and puts it under its name when it is on the disk.
-func replace(path string, text []byte) error {
-	next := path + ".new"
-	f, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|syscall.O_NOFOLLOW, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return errors.Join(err, os.Remove(next))
-	}
-	return os.Rename(next, path)
 }

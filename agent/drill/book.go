@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"offsite/agent/statefile"
 )
 
 // Record is one drill as it is remembered.
@@ -42,7 +44,7 @@ var ErrBusy = errors.New("another drill is under way on this host")
 
 // OpenBook takes the book in the directory, and sweeps that of what killed drills left. Close it.
 func OpenBook(state string) (*Book, error) {
-	lock, err := os.OpenFile(filepath.Join(state, "drills.lock"), os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
+	lock, err := statefile.Open(filepath.Join(state, "drills.lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -106,16 +108,7 @@ func (b *Book) Add(name string, r Record) error {
 	if err != nil {
 		return err
 	}
-	next := b.path + ".new"
-	f, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|syscall.O_NOFOLLOW, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return errors.Join(err, os.Remove(next))
-	}
-	return os.Rename(next, b.path)
+	return statefile.Replace(b.path, text)
 }
 
 // Close lets another drill begin.

@@ -36,6 +36,8 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
+
+	"offsite/agent/statefile"
 )
 
 // version of the layout. A journal of another version is refused.
@@ -101,7 +103,7 @@ func Open(path string) (*Journal, error) {
 }
 
 func options(readOnly bool) *bolt.Options {
-	return &bolt.Options{Timeout: 50 * time.Millisecond, FreelistType: bolt.FreelistMapType, ReadOnly: readOnly, OpenFile: openHere}
+	return &bolt.Options{Timeout: 50 * time.Millisecond, FreelistType: bolt.FreelistMapType, ReadOnly: readOnly, OpenFile: statefile.Open}
 }
 
 func opening(path string, err error) error {

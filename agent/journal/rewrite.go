@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	bolt "go.etcd.io/bbolt"
+
+	"offsite/agent/statefile"
 )
 
 // closedSuffix is of the file beside a journal that says in what state it was closed.
@@ -32,16 +34,10 @@ func wasClosed(path string) (bool, error) {
 	return err == nil && now == string(mark), nil
 }
 
-// openHere opens a file of the state directory. That may be another user's, when root asks something: then a link there, laid by whoever
-// runs as that user, must not lead root to a file elsewhere.
-func openHere(path string, flag int, mode fs.FileMode) (*os.File, error) {
-	return os.OpenFile(path, flag|syscall.O_NOFOLLOW, mode)
-}
-
 // markClosed leaves the mark if it can: without it the next start takes longer.
 func markClosed(path string) {
 	if now, err := state(path); err == nil {
-		f, err := openHere(path+closedSuffix, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+		f, err := statefile.Open(path+closedSuffix, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 		if err == nil {
 			f.WriteString(now)
 			f.Close()
@@ -91,7 +87,7 @@ func rewrite(path string) error {
 
 // openOld opens the journal for reading, and for this process alone.
 func openOld(path string) (db *bolt.DB, err error) {
-	alone, err := openHere(path, os.O_RDWR, 0)
+	alone, err := statefile.Open(path, os.O_RDWR, 0)
 	if err != nil {
 		return nil, err
 	}

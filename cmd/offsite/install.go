@@ -9,10 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 
@@ -37,6 +35,9 @@ const (
 
 // enabledUnits are enabled and started, in this order: what the agent is given comes before it.
 var enabledUnits = []string{"offsite-status.socket", "offsite-page.socket", "offsite-resolv.path", "offsite-drill.timer", "offsite.service"}
+
+// againTimer is started when the agent is given up.
+const againTimer = "offsite-again.timer"
 
 // installing is one run of the command.
 type installing struct {
@@ -302,49 +303,6 @@ func (f installed) fill(w *os.File) (err error) {
 	return errors.Join(err, w.Chmod(f.mode))
 }
 
-// give gives the service's user what it must write: its host's part of targets that are directories, and a state directory of one's own.
-func (in *installing) give(c *configs.Config) error {
-	var errs []error
-	dirs := []string{}
-	if c.State != usualState {
-		dirs = append(dirs, c.State)
-	}
-	for _, t := range c.Targets {
-		if t.Dir != nil {
-			dirs = append(dirs, filepath.Join(t.Dir.Path, c.Host))
-		}
-	}
-	for _, dir := range dirs {
-		err := in.step(func() error { return giveTo(serviceUser, dir) }, "gives %s to the user %s", dir, serviceUser)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("%w; let the user %s write to %s where it is stored", err, serviceUser, dir))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// giveTo makes a directory and all in it a user's. Links are not followed.
-func giveTo(name, dir string) error {
-	u, err := user.Lookup(name)
-	if err != nil {
-		return err
-	}
-	uid, err1 := strconv.Atoi(u.Uid)
-	gid, err2 := strconv.Atoi(u.Gid)
-	if err := errors.Join(err1, err2); err != nil {
-		return err
-	}
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		return os.Lchown(path, uid, gid)
-	})
-}
-
 // start starts all units, with what was written.
 func (in *installing) start(ctx context.Context) error {
 	if err := errors.Join(in.run(ctx, "systemctl", "daemon-reload"), in.run(ctx, "systemctl", "stop", agentUnit)); err != nil {
@@ -400,6 +358,9 @@ func (in *installing) undo(ctx context.Context) error {
 			if err := in.run(ctx, "systemctl", "disable", "--now", unit); err != nil {
 				return err
 			}
+		}
+		if err := in.run(ctx, "systemctl", "stop", againTimer); err != nil {
+			return err
 		}
 	}
 	for _, path := range ours {

@@ -112,6 +112,26 @@ func TestInstallAndUndo(t *testing.T) {
 	}
 }
 
+// A key of drills that is sealed takes the place of the one that the unit asks for, and goes to nothing else.
+func TestInstallTakesASealedKeyOfDrills(t *testing.T) {
+	root := planted(t, "targets: {nas: {dir: {path: /mnt/nas/backups}}}\n")
+	if err := os.WriteFile(filepath.Join(root, "etc/offsite/credentials/drill-identity.cred"), []byte("sealed"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	installs(t, 0, root)
+	for unit, has := range map[string]bool{"offsite-drill.service": true, "offsite.service": false, "offsite-alarm@.service": false} {
+		drop, err := os.ReadFile(filepath.Join(root, "etc/systemd/system", unit+".d", dropInName))
+		for _, lines := range []string{
+			"\nConditionPathExists=\nConditionPathExists=/etc/offsite/credentials/drill-identity.cred\n[Service]\n",
+			"\nLoadCredential=\nLoadCredentialEncrypted=drill-identity:/etc/offsite/credentials/drill-identity.cred\n",
+		} {
+			if err != nil || bytes.Contains(drop, []byte(lines)) != has {
+				t.Errorf("%s: %v\n%s", unit, err, drop)
+			}
+		}
+	}
+}
+
 // What somebody else has put there is neither written over nor removed, and with a package its units are used.
 func TestInstallLeavesAloneWhatIsNotItsOwn(t *testing.T) {
 	const nas = "targets: {nas: {dir: {path: /mnt/nas/backups}}}\n"

@@ -18,6 +18,8 @@ const usualState = "/var/lib/offsite"
 type view struct {
 	read, write []string // directories and files
 	credentials []string // names in the credential store
+	// sealedIdentity says that drillIdentity is among them, in the place of the unit's own.
+	sealedIdentity bool
 }
 
 // seesAlready are what every unit of ours sees.
@@ -107,7 +109,10 @@ func agentView(c *configs.Config, root string) view {
 	return v
 }
 
-// drillView is what drills need beside it. The unit has drill-identity by itself.
+// drillIdentity is the credential that the unit of drills has by itself, unsealed.
+const drillIdentity = "drill-identity"
+
+// drillView is what drills need beside it.
 func drillView(c *configs.Config, root string) view {
 	v := commonView(c, root)
 	for _, d := range c.Drills {
@@ -119,7 +124,10 @@ func drillView(c *configs.Config, root string) view {
 			v.reads(d.Command[0])
 		}
 	}
-	v.credentials = slices.DeleteFunc(v.credentials, func(name string) bool { return name == "drill-identity" })
+	v.credentials = slices.DeleteFunc(v.credentials, func(name string) bool { return name == drillIdentity })
+	if exists(filepath.Join(root, configs.CredentialStore, drillIdentity+".cred")) {
+		v.credentials, v.sealedIdentity = append(v.credentials, drillIdentity), true
+	}
 	return v
 }
 
@@ -156,7 +164,11 @@ func mountPoint(root, dir string) string {
 // dropIn is a drop-in for a unit that adds the view.
 func (v view) dropIn(root string) (string, error) {
 	var b strings.Builder
-	b.WriteString(writtenByInstall + "# What the configuration names; after a change there, run it again.\n[Service]\n")
+	b.WriteString(writtenByInstall + "# What the configuration names; after a change there, run it again.\n")
+	if v.sealedIdentity {
+		fmt.Fprintf(&b, "[Unit]\n# The key that opens backups is sealed.\nConditionPathExists=\nConditionPathExists=%s\n", filepath.Join(configs.CredentialStore, drillIdentity+".cred"))
+	}
+	b.WriteString("[Service]\n")
 	for _, path := range append(slices.Clone(v.read), v.write...) {
 		if strings.ContainsAny(path, "\n\":%\\") {
 			return "", fmt.Errorf("%q cannot be written into a unit: rename it", path)
@@ -170,6 +182,9 @@ func (v view) dropIn(root string) (string, error) {
 	}
 	for _, path := range v.write {
 		fmt.Fprintf(&b, "BindPaths=\"-%s\"\n", path)
+	}
+	if v.sealedIdentity {
+		b.WriteString("LoadCredential=\n")
 	}
 	for _, name := range v.credentials {
 		file, key := filepath.Join(configs.CredentialStore, name), "LoadCredential"

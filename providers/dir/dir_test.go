@@ -162,6 +162,38 @@ func TestFilesAreForTheirOwnerOnly(t *testing.T) {
 	}
 }
 
+// What root makes below a directory of the agent's is the agent's, and nothing else becomes so.
+func TestWhatRootMakesIsTheOwnersOfTheDirectory(t *testing.T) {
+	if os.Geteuid() != 0 {
+		return // nobody else can give
+	}
+	const agent = 12345
+	root := t.TempDir()
+	target := open(t, root)
+	secret := filepath.Join(root, "secret")
+	if err := errors.Join(os.Mkdir(filepath.Join(root, "h"), 0o700), os.Chown(filepath.Join(root, "h"), agent, agent), os.WriteFile(secret, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"h/shop/x", "other/shop/x"} {
+		if err := target.Put(t.Context(), name, providers.Bytes([]byte("x"))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Link(secret, filepath.Join(root, files.Partial("h/shop/y"))); err != nil {
+		t.Fatal(err)
+	}
+	target.Put(t.Context(), "h/shop/y", providers.Bytes([]byte("y")))
+	for name, want := range map[string]uint32{"h/shop": agent, "h/shop/x": agent, "other": 0, "other/shop/x": 0, "secret": 0} {
+		info, err := os.Lstat(filepath.Join(root, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if is := info.Sys().(*syscall.Stat_t).Uid; is != want {
+			t.Errorf("%s is %d's, want %d", name, is, want)
+		}
+	}
+}
+
 func TestInspect(t *testing.T) {
 	target := open(t, filepath.Join(t.TempDir(), "nas"))
 	f, err := target.Inspect(t.Context())

@@ -65,6 +65,7 @@ func openPartial(root *os.Root, name string) (*os.File, error) {
 		}
 		return root.OpenFile(name, os.O_RDWR|syscall.O_NOFOLLOW, 0o600) // a file system without locks
 	}
+	giveFile(root, f, name)
 	// Whoever held the lock before may have renamed or removed the file.
 	mine, err1 := f.Stat()
 	there, err2 := root.Lstat(name)
@@ -135,6 +136,8 @@ func makeParents(root *os.Root, dir string) error {
 	}
 	if err := root.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
+	} else if err == nil {
+		giveDirectory(root, dir)
 	}
 	return syncDir(root, path.Dir(dir))
 }

@@ -37,12 +37,15 @@ func contentsOfRPM(t *testing.T, rpm string) map[string]entry {
 
 // wanted is what a user looks for in a package.
 var wanted = []string{
-	"/usr/bin/offsite", "/etc/offsite", "/usr/share/doc/offsite/copyright", "/usr/share/doc/offsite/changelog.gz", "/usr/share/doc/offsite/README.md",
+	"/usr/bin/offsite", "/etc/offsite", "/usr/share/doc/offsite/copyright", "/usr/share/doc/offsite/CHANGELOG.md.gz", "/usr/share/doc/offsite/README.md",
 	"/usr/share/doc/offsite/format.md", "/usr/share/doc/offsite/examples/offsite.yaml", "/usr/share/doc/offsite/examples/alerts.yaml",
 	"/usr/share/man/man1/offsite.1.gz", "/usr/share/man/man1/offsite-restore.1.gz", "/usr/share/man/man5/offsite.yaml.5.gz",
 	"/usr/share/man/man7/offsite-format.7.gz", "/usr/share/bash-completion/completions/offsite", "/usr/share/fish/vendor_completions.d/offsite.fish",
 	"/usr/lib/systemd/system/offsite.service", "/usr/lib/sysusers.d/offsite.conf", "/usr/lib/tmpfiles.d/offsite.conf",
 }
+
+// ofDebian are for Debian's own tools.
+var ofDebian = []string{"/usr/share/doc/offsite/changelog.gz", "/usr/share/lintian", "/usr/share/lintian/overrides", "/usr/share/lintian/overrides/offsite"}
 
 func contents(t *testing.T, deb, rpm string) {
 	inDeb, inRPM := contentsOfDeb(t, deb), contentsOfRPM(t, rpm)
@@ -74,7 +77,7 @@ func contents(t *testing.T, deb, rpm string) {
 			if strings.HasPrefix(path, "/etc/") && path != "/etc/offsite" {
 				t.Errorf("the %s has %s: a configuration that the user did not write", kind, path)
 			}
-			if strings.Contains(path, "/zsh/") {
+			if strings.Contains(path, "/zsh/") || kind == "deb" && slices.Contains(ofDebian, path) {
 				continue
 			}
 			if _, other := inRPM[path]; kind == "deb" && !other && e.mode[0] == '-' {
@@ -83,6 +86,11 @@ func contents(t *testing.T, deb, rpm string) {
 			if _, other := inDeb[path]; kind == "rpm" && !other {
 				t.Errorf("the deb lacks %s of the rpm", path)
 			}
+		}
+	}
+	for _, path := range ofDebian {
+		if _, ok := inDeb[path]; !ok {
+			t.Errorf("the deb lacks %s", path)
 		}
 	}
 	scripts(t, deb, rpm)

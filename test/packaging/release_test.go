@@ -13,29 +13,15 @@ import (
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"offsite/test/release"
 )
 
 const (
 	version = "1.0.0"
 	// newer is what version is upgraded to.
 	newer = "1.1.0"
-	// epoch is the time of the commit that is released, in seconds since 1970.
-	epoch = "1700000000"
 )
-
-// tool is the path of a program that the Makefile builds.
-func tool(t *testing.T, name string) string {
-	t.Helper()
-	dir := os.Getenv("OFFSITE_TEST_BIN")
-	if dir == "" {
-		dir, _ = filepath.Abs("../../.cache/bin")
-	}
-	path := filepath.Join(dir, name)
-	if _, err := os.Stat(path); err != nil {
-		t.Fatalf("%s is missing: make servers (%v)", name, err)
-	}
-	return path
-}
 
 // run runs a program and gives what it printed on both outputs.
 func run(t *testing.T, cmd *exec.Cmd) string {
@@ -47,22 +33,11 @@ func run(t *testing.T, cmd *exec.Cmd) string {
 	return string(out)
 }
 
-// release builds into a new directory what `make release` builds. env comes on top; before is run first by the same shell.
-func release(t *testing.T, before string, env ...string) (dist string) {
-	t.Helper()
-	dist = filepath.Join(t.TempDir(), "dist")
-	cmd := exec.Command("unshare", "--uts", "bash", "-c", before+` exec ../../packaging/release.sh "$@"`, "release", "v"+version, dist)
-	cmd.Env = append(os.Environ(), "SOURCE_DATE_EPOCH="+epoch, "NFPM="+tool(t, "nfpm"), "MD2MAN="+tool(t, "go-md2man"))
-	cmd.Env = append(cmd.Env, env...)
-	run(t, cmd)
-	return dist
-}
-
 func TestRelease(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Fatal("run as root: packages are built under another host name, and installed into an overlay of this machine")
 	}
-	dist := release(t, "", "ARCHES=amd64 arm64")
+	dist := release.Begin(t, "v"+version, "", "ARCHES=amd64 arm64")()
 	amd64 := filepath.Join(dist, "offsite_"+version+"_linux_amd64")
 	deb := filepath.Join(dist, "offsite_"+version+"_amd64.deb")
 	rpm := filepath.Join(dist, "offsite-"+version+"-1.x86_64.rpm")
@@ -77,26 +52,10 @@ func TestRelease(t *testing.T) {
 	t.Run("copyright", func(t *testing.T) { copyright(t, amd64, root) })
 	t.Run("manual", func(t *testing.T) { manualPages(t, root) })
 	t.Run("completions", func(t *testing.T) { completions(t, root) })
-	upgrades := repackaged(t, deb)
+	upgrades := release.Newer(t, deb, newer, "deb", "rpm")
 	t.Run("life of the deb", func(t *testing.T) { lifeOfDeb(t, deb, filepath.Join(upgrades, "newer.deb")) })
 	t.Run("purge asks", func(t *testing.T) { purgeAsks(t, deb) })
 	t.Run("life of the rpm", func(t *testing.T) { lifeOfRPM(t, rpm, filepath.Join(upgrades, "newer.rpm")) })
-}
-
-// repackaged makes both packages of the same files as a newer version.
-func repackaged(t *testing.T, deb string) (dir string) {
-	t.Helper()
-	dir = t.TempDir()
-	cmd := exec.Command("bash", "-c", `set -e -o pipefail
-mkdir "$1/docs"
-dpkg-deb -x "$2" "$1/root"
-mv "$1/root/usr/share/zsh/vendor-completions/_offsite" "$1/docs/"
-rm -r "$1/root/etc" "$1/root/usr/share/zsh"
-cd ../..
-for p in deb rpm; do "$3" package --config packaging/nfpm.yaml --packager $p --target "$1/newer.$p"; done`, "repackage", dir, deb, tool(t, "nfpm"))
-	cmd.Env = append(os.Environ(), "STAGE="+dir, "ARCH=amd64", "VERSION="+newer, "SOURCE_DATE_EPOCH="+epoch)
-	run(t, cmd)
-	return dir
 }
 
 func filesAndSums(t *testing.T, dist string) {
@@ -124,7 +83,7 @@ func filesAndSums(t *testing.T, dist string) {
 // Whoever builds it, where and when: another umask, zone, language, host name and temporary directory change nothing.
 func sameBytes(t *testing.T, dist string) {
 	t.Parallel()
-	again := release(t, "umask 077; hostname elsewhere;", "ARCHES=amd64", "TZ=Asia/Tokyo", "LC_ALL=C.UTF-8", "TMPDIR="+t.TempDir(), "OFFSITE_CONFIG=/elsewhere.yaml")
+	again := release.Begin(t, "v"+version, "umask 077; hostname elsewhere;", "ARCHES=amd64", "TZ=Asia/Tokyo", "LC_ALL=C.UTF-8", "TMPDIR="+t.TempDir(), "OFFSITE_CONFIG=/elsewhere.yaml")()
 	for line := range strings.Lines(read(t, filepath.Join(again, "SHA256SUMS"))) {
 		if !strings.Contains(read(t, filepath.Join(dist, "SHA256SUMS")), line) {
 			t.Errorf("not the same again: %s", line)

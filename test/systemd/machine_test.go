@@ -30,6 +30,8 @@ mkdir /mnt/upper /mnt/work /mnt/root
 cp -a "$1"/. /mnt/upper/
 mount -t overlay overlay -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work /mnt/root
 rm -rf /mnt/root/usr/bin/offsite /mnt/root/usr/lib/systemd/system/offsite* /mnt/root/usr/lib/*.d/offsite.conf /mnt/root/var/lib/offsite
+rm -f /mnt/root/var/lib/man-db/auto-update # an index of all pages of this machine is none of ours
+rm -f /mnt/root/usr/sbin/policy-rc.d # which in a container keeps packages from starting services
 mount -t tmpfs tmpfs /run
 umount -R /sys/fs/cgroup 2>/dev/null || true
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
@@ -99,7 +101,8 @@ const halt = syscall.Signal(34 + 3)
 func (m *machine) off() {
 	if m.t.Failed() {
 		said, _ := m.try("journalctl", "--no-pager", "-u", "offsite*", "-n", "60")
-		m.t.Logf("the journal:\n%s", said)
+		status, _ := m.try("offsite", "status")
+		m.t.Logf("the journal:\n%s\nthe status:\n%s", said, status)
 	}
 	if m.leader != 0 {
 		syscall.Kill(m.leader, halt)
