@@ -53,14 +53,19 @@ func giveTree(dir string, uid, gid int) error {
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	if info, err := os.Lstat(dir); err != nil || !info.IsDir() {
-		return errors.Join(err, fmt.Errorf("%s is no directory", dir))
+	parent, err := os.OpenRoot(filepath.Dir(dir))
+	if err != nil {
+		return err
 	}
-	root, err := os.OpenRoot(dir)
+	defer parent.Close()
+	root, err := parent.OpenRoot(filepath.Base(dir))
 	if err != nil {
 		return err
 	}
 	defer root.Close()
+	if info, err := parent.Lstat(filepath.Base(dir)); err != nil || !info.IsDir() { // a link within the parent
+		return errors.Join(err, fmt.Errorf("%s is no directory", dir))
+	}
 	return fs.WalkDir(root.FS(), ".", func(path string, _ fs.DirEntry, err error) error {
 		var info fs.FileInfo
 		if err == nil {
