@@ -50,6 +50,9 @@ func (p *Patient) directories(as account, r reached) Group {
 
 func (p *Patient) watched(g *Group, i int, d dirAnswer, as account) {
 	w := p.Config.Watch[i]
+	if real, err := filepath.EvalSymlinks(w.Path); err == nil && real != filepath.Clean(w.Path) {
+		g.ok("link", "%s leads to %s: an agent watches what it led to when it was started, and must be restarted when it is switched", w.Path, real)
+	}
 	switch {
 	case d.Unreadable > 0:
 		remedy := "let " + as.String() + " read them: by a group and `umask 027` for the job that writes them, or `setfacl -R -m u:" + as.String() + ":rX -m d:u:" + as.String() + ":rX " + w.Path + "`"
