@@ -21,7 +21,7 @@
 //     are made whole from all that the targets hold (stock.go), or from the dump (reseal.go). agent/drill proves that they work.
 //  10. What people are to know: facts.go reads the journal, tally.go and underway.go count, report.go makes an agent/status of them, and
 //     detail.go the year of a series. troubles.go says what is wrong, silence (agent/rhythm) among it, overdue.go what of drills, unsent.go
-//     what of files that cannot be shipped; alarms.go tells, by what the book (agent/alarm) remembers; pings.go tells watchers elsewhere.
+//     what of files that cannot be shipped, untaken.go that the configuration is not the one in use; alarms.go tells, by what the book (agent/alarm) remembers; pings.go tells watchers elsewhere.
 //  11. What people ask for: push.go ships files that they name, accept.go settles false alarms, notkept.go lists what was not shipped.
 //
 // agent.go is what an agent is made of, run.go how all of this runs, and summary.go what came of it. lifetime.go is the beginning and the
