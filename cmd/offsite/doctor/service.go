@@ -189,6 +189,7 @@ func (p *Patient) service(u unit) Group {
 		g.warning("running", remedy, "no agent runs: no dump is shipped")
 	case pid > 0:
 		g.ok("running", "an agent runs (process %d)", pid)
+		p.view(&g, rootOf(pid))
 	default:
 		g.ok("running", "an agent runs")
 	}
