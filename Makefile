@@ -11,6 +11,11 @@ COUNT       ?= 6
 # A download may hang without an error: it gets some minutes, and a second try.
 FETCH       := timeout 600
 
+# make takes a blank for the end of a name.
+ifneq ($(words $(CURDIR)),1)
+$(error the path of this checkout has a blank in it, "$(CURDIR)": move it to one without)
+endif
+
 export OFFSITE_TEST_BIN := $(BIN)
 
 .PHONY: help build demo test lint servers packages release faults bench compare fuzz clean
@@ -73,7 +78,7 @@ packages: ## Debian's packages that the tests need, if they are missing
 	command -v ssh-keygen >/dev/null || missing="$$missing openssh-client"; \
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
 	test -x /usr/sbin/mariadbd || missing="$$missing mariadb-server"; \
-	for tool in sqlite3 zstd bzip2 curl openssl dash python3; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	for tool in sqlite3 zstd bzip2 curl openssl dash busybox python3; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
 	command -v redis-cli >/dev/null || missing="$$missing redis-tools"; \
 	command -v xz >/dev/null || missing="$$missing xz-utils"; \
 	command -v systemd-nspawn >/dev/null || missing="$$missing systemd-container"; \

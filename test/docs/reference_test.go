@@ -61,7 +61,7 @@ var (
 	// hidden is a line of YAML that is commented out: its text begins right after the sign, or two or more spaces after it.
 	hidden = regexp.MustCompile(`^( *)#(\S.*|  +.*)$`)
 	prose  = regexp.MustCompile(`^ *# ?(.*)$`)
-	key    = regexp.MustCompile(`^( *)((?:- )?)([a-z_]+):(?: +(.*))?$`)
+	key    = regexp.MustCompile(`^( *)((?:- )?)([a-z_0-9]+):(?: +(.*))?$`)
 )
 
 // configuration is a table of all keys of the example, in its order, each with the comment that stands before it.
@@ -77,7 +77,7 @@ func configuration(example string) string {
 	var said []string
 	for line := range strings.Lines(example) {
 		line = strings.TrimRight(line, "\n")
-		if m := hidden.FindStringSubmatch(line); m != nil {
+		for m := hidden.FindStringSubmatch(line); m != nil; m = hidden.FindStringSubmatch(line) { // what is hidden may have more of it
 			line = m[1] + m[2]
 		}
 		if m := prose.FindStringSubmatch(line); m != nil {

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -116,11 +117,44 @@ func (h *host) identity() {
 	h.write("id.txt", string(regexp.MustCompile(`AGE-SECRET-KEY-\S+`).Find(kit))+"\n")
 }
 
-// script runs docs/restore.sh by dash, with the keys of the servers and an ssh that knows the one of them.
+// shells are those that docs/restore.sh must be fit for, each with its first arguments.
+var shells = [][]string{{"dash"}, {"busybox", "sh"}}
+
+// busybox is a directory in which all that the script takes from the system is busybox's, as on a rescue disk. age, curl and sftp are not.
+func busybox(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	path, err := exec.LookPath("busybox")
+	if err != nil {
+		t.Fatalf("busybox is missing: make packages (%v)", err)
+	}
+	for _, applet := range []string{"awk", "cat", "cp", "grep", "ls", "mktemp", "rm", "sed", "sort", "tail", "tr"} {
+		must(t, os.Symlink(path, filepath.Join(dir, applet)))
+	}
+	return dir
+}
+
+// script runs docs/restore.sh by each shell, with the keys of the servers and an ssh that knows the one of them. They must agree.
 func (h *host) script(store *servers.S3, shore *servers.OpenSSH, args ...string) (dump []byte, said string, err error) {
 	h.t.Helper()
-	cmd := exec.Command("dash", append([]string{"../../docs/restore.sh"}, args...)...)
-	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(servers.Binary(h.t, "age"))+":"+os.Getenv("PATH"), "TMPDIR="+h.t.TempDir())
+	for i, shell := range shells {
+		got, says, failed := h.scriptBy(shell, store, shore, args...)
+		if i > 0 && (!bytes.Equal(got, dump) || (failed == nil) != (err == nil)) {
+			h.t.Errorf("%q and %q do not agree: %d bytes, %v, and %d bytes, %v\n%s", shells[0], shell, len(dump), err, len(got), failed, says)
+		}
+		dump, said, err = got, said+says, failed
+	}
+	return dump, said, err
+}
+
+func (h *host) scriptBy(shell []string, store *servers.S3, shore *servers.OpenSSH, args ...string) (dump []byte, said string, err error) {
+	h.t.Helper()
+	cmd := exec.Command(shell[0], append(append(slices.Clone(shell[1:]), "../../docs/restore.sh"), args...)...)
+	path := filepath.Dir(servers.Binary(h.t, "age")) + ":" + os.Getenv("PATH")
+	if shell[0] == "busybox" {
+		path = busybox(h.t) + ":" + path
+	}
+	cmd.Env = append(os.Environ(), "TMPDIR="+h.t.TempDir())
 	if store != nil {
 		cmd.Env = append(cmd.Env, "AWS_ACCESS_KEY_ID="+store.AccessKey, "AWS_SECRET_ACCESS_KEY="+store.SecretKey, "CURL_CA_BUNDLE="+store.CAFile)
 	}
@@ -128,8 +162,9 @@ func (h *host) script(store *servers.S3, shore *servers.OpenSSH, args ...string)
 		bin := h.t.TempDir()
 		ssh := fmt.Sprintf("#!/bin/sh\nexec /usr/bin/sftp -o UserKnownHostsFile=%s -o IdentityFile=%s -o IdentitiesOnly=yes \"$@\"\n", shore.KnownHosts, shore.KeyFile)
 		must(h.t, os.WriteFile(filepath.Join(bin, "sftp"), []byte(ssh), 0o755))
-		cmd.Env = append(cmd.Env, "PATH="+bin+":"+filepath.Dir(servers.Binary(h.t, "age"))+":"+os.Getenv("PATH"))
+		path = bin + ":" + path
 	}
+	cmd.Env = append(cmd.Env, "PATH="+path)
 	var e bytes.Buffer
 	cmd.Stderr = &e
 	dump, err = cmd.Output()

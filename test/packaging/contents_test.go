@@ -37,7 +37,7 @@ func contentsOfRPM(t *testing.T, rpm string) map[string]entry {
 
 // wanted is what a user looks for in a package.
 var wanted = []string{
-	"/usr/bin/offsite", "/etc/offsite", "/usr/share/doc/offsite/copyright", "/usr/share/doc/offsite/CHANGELOG.md.gz", "/usr/share/doc/offsite/README.md",
+	"/usr/bin/offsite", "/usr/share/doc/offsite/copyright", "/usr/share/doc/offsite/CHANGELOG.md.gz", "/usr/share/doc/offsite/README.md",
 	"/usr/share/doc/offsite/format.md", "/usr/share/doc/offsite/examples/offsite.yaml", "/usr/share/doc/offsite/examples/alerts.yaml",
 	"/usr/share/man/man1/offsite.1.gz", "/usr/share/man/man1/offsite-restore.1.gz", "/usr/share/man/man5/offsite.yaml.5.gz",
 	"/usr/share/man/man7/offsite-format.7.gz", "/usr/share/bash-completion/completions/offsite", "/usr/share/fish/vendor_completions.d/offsite.fish",
@@ -45,7 +45,7 @@ var wanted = []string{
 }
 
 // ofDebian are for Debian's own tools.
-var ofDebian = []string{"/usr/share/doc/offsite/changelog.gz", "/usr/share/lintian", "/usr/share/lintian/overrides", "/usr/share/lintian/overrides/offsite"}
+var ofDebian = []string{"/etc/offsite", "/usr/share/doc/offsite/changelog.gz", "/usr/share/lintian", "/usr/share/lintian/overrides", "/usr/share/lintian/overrides/offsite"}
 
 func contents(t *testing.T, deb, rpm string) {
 	inDeb, inRPM := contentsOfDeb(t, deb), contentsOfRPM(t, rpm)

@@ -117,12 +117,15 @@ func lifeOfRPM(t *testing.T, rpm, upgrade string) {
 	h.checkInstalled(h.does(tool + "-i /run/" + filepath.Base(rpm)))
 
 	h.setUp()
+	h.wants("stat -c '%a %U:%G' /etc/offsite", "750 root:offsite")
+	h.does("chmod 0700 /etc/offsite && chgrp root /etc/offsite")
 	before := h.does(owned)
 	h.told()
 	h.does(tool + "-U /run/" + filepath.Base(upgrade))
 	h.wants("rpm -q --queryformat '%{VERSION}' offsite", newer)
 	h.wants(owned, strings.TrimSpace(before))
-	h.wants("stat -c '%a %U:%G' /etc/offsite", "750 root:offsite")
+	h.wants("stat -c '%a %U:%G' /etc/offsite", "700 root:root")
+	h.wants("rpm --force-debian --nodeps -V offsite || true", "")
 	if told := h.told(); !strings.Contains(told, "try-restart offsite.service") || strings.Contains(told, "disable") {
 		t.Errorf("at an upgrade, systemd is told:\n%s", told)
 	}
