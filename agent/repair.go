@@ -21,6 +21,10 @@ type RepairOptions struct {
 	Level vault.Level
 	// DryRun: nothing is changed.
 	DryRun bool
+	// Owed says how many dumps the host's agent still owes each target, by name. It is asked once the targets have been listed: what is missing
+	// on a target that is owed nothing has been lost, however young it is. nil, or an error: nobody knows, and what was found
+	// within retention.OnItsWay may still be on its way.
+	Owed func(context.Context) (map[string]int, error)
 	// Coming is called with how many copies are missing and taken to be on their way, and Bare with how many objects have data and no
 	// manifest on any target; nil: nobody wants to know.
 	Coming, Bare func(n int)
@@ -59,6 +63,7 @@ func (a *Agent) Repair(ctx context.Context, o RepairOptions) ([]Repaired, error)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
+	s.settled = settled(ctx, o)
 	r := &repair{Agent: a, RepairOptions: o, stock: s}
 	wanted := map[*worker]map[string]bool{}
 	coming := 0
@@ -73,6 +78,22 @@ func (a *Agent) Repair(ctx context.Context, o RepairOptions) ([]Repaired, error)
 		}
 	}
 	return r.all, errors.Join(err, r.resealAll(ctx), r.relock(ctx))
+}
+
+// settled are the targets to which nothing is on its way. Should the answer be wrong, a copy is sent twice: under one name lie the same bytes.
+func settled(ctx context.Context, o RepairOptions) map[string]bool {
+	if o.Owed == nil {
+		return nil
+	}
+	owed, err := o.Owed(ctx)
+	if err != nil {
+		return nil
+	}
+	targets := map[string]bool{}
+	for target, n := range owed {
+		targets[target] = n == 0
+	}
+	return targets
 }
 
 // count tells what is not repaired, and why.

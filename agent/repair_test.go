@@ -2,8 +2,10 @@ package agent_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -239,7 +241,7 @@ func TestRepairPassesWhatCannotBeRead(t *testing.T) {
 	h.check(h.a, want)
 }
 
-// What came within the day, after all that the target has, may be on its way.
+// What came within the day, after all that the target has, may be on its way, unless the agent says that it owes the target nothing.
 func TestRepairDoesNotRaceWithTheAgent(t *testing.T) {
 	h := newHost(t)
 	now := time.Date(2026, 3, 1, 4, 0, 0, 0, time.UTC)
@@ -251,6 +253,19 @@ func TestRepairDoesNotRaceWithTheAgent(t *testing.T) {
 	}
 	if got := h.repair(agent.RepairOptions{}); len(got) > 0 {
 		t.Errorf("%+v", got)
+	}
+	says := func(owed map[string]int, err error) agent.RepairOptions {
+		return agent.RepairOptions{DryRun: true, Owed: func(context.Context) (map[string]int, error) { return owed, err }}
+	}
+	for name, o := range map[string]agent.RepairOptions{
+		"owed": says(map[string]int{"a": 1, "b": 0}, nil), "of another target": says(map[string]int{"b": 0}, nil), "no answer": says(map[string]int{"a": 0}, fs.ErrPermission),
+	} {
+		if got := h.repair(o); len(got) > 0 {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	if got := h.repair(says(map[string]int{"a": 0, "b": 1}, nil)); len(got) != 1 {
+		t.Errorf("the agent owes nothing: %+v", got)
 	}
 	now = now.Add(25 * time.Hour)
 	if got := h.repair(agent.RepairOptions{}); len(got) != 1 {

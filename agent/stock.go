@@ -20,6 +20,8 @@ type stock struct {
 	broken map[string]int64
 	// series is that of each object that has a manifest somewhere.
 	series map[string]string
+	// settled are the targets to which nothing is on its way, by name; nil: nobody knows.
+	settled map[string]bool
 	// coming counts what a target lacks and is taken to be on its way.
 	coming map[*worker]int
 }
@@ -85,8 +87,8 @@ func (s *stock) wanted(w *worker) map[string]bool {
 			wanted[b.Object] = true
 		}
 		for _, b := range coming {
-			if _, bare := s.bare[w][b.Object]; bare {
-				wanted[b.Object] = true // it has come, and its manifest is gone or late: a second one does no harm
+			if _, bare := s.bare[w][b.Object]; bare || s.settled[w.target.Name] {
+				wanted[b.Object] = true // it was there, or its manifest is late: a second one does no harm
 			} else {
 				s.coming[w]++
 			}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -117,7 +118,7 @@ func (b *bare) openNow(config string) (o *opened, err error) {
 		}
 	}()
 	if b.from != "" && b.kit != "" {
-		return o, usageError{errors.New("--from and --kit exclude each other")}
+		return o, usageError{fmt.Errorf("--from and --kit exclude each other: --from %s --identity %s takes the secret key of the kit, and --trust its verifier key", b.from, b.kit)}
 	}
 	if b.from == "" && len(b.places()) > 0 {
 		return o, usageError{errors.New("the flags with the target's keys go with --from")}
@@ -156,13 +157,24 @@ func (b *bare) places() url.Values {
 	more := url.Values{}
 	for key, value := range b.access {
 		if *value != "" {
-			more.Set(key, *value)
+			more.Set(key, atHand(key, *value))
 		}
 	}
 	if len(b.hostKey) > 0 {
 		more["host_key"] = b.hostKey
 	}
 	return more
+}
+
+// atHand is the value of such a flag. A file that somebody names in a command lies where he is, and not in systemd's credentials directory.
+func atHand(key, value string) string {
+	if key == "region" {
+		return value
+	}
+	if path, err := filepath.Abs(value); err == nil && exists(path) {
+		return path
+	}
+	return value
 }
 
 func (b *bare) openFrom(o *opened) (err error) {

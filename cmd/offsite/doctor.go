@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -157,6 +158,9 @@ func admit(ctx context.Context, config string, p *doctor.Patient) error {
 	}
 	if _, p.Keys, p.SignerErr = trusted(c); p.SignerErr != nil {
 		p.Keys = nil
+	}
+	if os.Geteuid() != 0 && errors.Is(p.SignerErr, syscall.EACCES) {
+		return usageError{p.SignerErr} // all that follows would be about this user, and not about the agent
 	}
 	zone, err := time.LoadLocation(c.Zone)
 	if err != nil {

@@ -182,6 +182,10 @@ var sabotages = []sabotage{
 	}, "target lan", "time", status.Problem, "did not answer all questions within 2s", "look at the network", true},
 	{"another host key", func(p *patient) { p.edit(p.shore.HostKey, otherKey) },
 		"target shore", "reach", status.Problem, "shows the host key SHA256:", "ask the server's owner", true},
+	{"the agent's user may not write to its part of the directory", func(p *patient) {
+		must(p.t, os.Chmod(p.nas, 0o755))
+		p.unit("User=nobody\nAmbientCapabilities=CAP_DAC_READ_SEARCH CAP_LEASE\nProtectSystem=strict\nProtectHome=read-only\nReadWritePaths=" + p.state + " " + p.nas)
+	}, "directories", "writable", status.Problem, "/db (permission denied)", "chown -R nobody", false},
 	{"the account may not write", func(p *patient) {
 		must(p.t, os.Chown(filepath.Join(p.shore.Data, p.shorePath), 0, 0))
 		must(p.t, os.Chmod(filepath.Join(p.shore.Data, p.shorePath), 0o755))

@@ -78,7 +78,7 @@ configuration can follow a question mark: 's3://bucket/db?region=eu-central-1&st
 				return err
 			}
 			if len(a.tried) > 0 {
-				fmt.Fprint(std.err, "\nNext: `offsite agent --once` ships what is there, and `offsite doctor` says what is still to be done.\n")
+				fmt.Fprint(std.err, "\nNext: `offsite agent --once` ships what is there, `offsite install` makes the agent a service, and `offsite doctor` says what is still to be done.\n")
 			}
 			return nil
 		},

@@ -110,6 +110,9 @@ func openKit(path string) (k *kitFiles, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if bytes.HasPrefix(bytes.ToLower(bytes.TrimSpace(b)), []byte("<!doctype html")) {
+		return nil, fmt.Errorf("%s is the page for the printer; the kit is the text that was written beside it, %s, or what the page shows of it", path, kitName)
+	}
 	dir, err := os.MkdirTemp("", "offsite-kit-*")
 	if err != nil {
 		return nil, err

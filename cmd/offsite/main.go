@@ -3,10 +3,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -55,7 +57,11 @@ Exit status: 0 done, 1 failed, 2 usage or configuration, 3 partly (some target f
 		config = env
 	}
 	root.PersistentFlags().StringVar(&config, "config", config, "configuration file, also $OFFSITE_CONFIG")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
+	})
+	root.Version = version
+	root.SetVersionTemplate("offsite {{.Version}}\n")
 	root.AddCommand(initCommand(&config, std), agentCommand(&config, std), pushCommand(&config, std), listCommand(&config, std), fleetCommand(&config, std),
 		restoreCommand(&config, std), pruneCommand(&config, std), verifyCommand(&config, std), acceptCommand(&config, std),
 		repairCommand(&config, std), drillCommand(&config, std), statusCommand(&config, std), installCommand(&config, std), alarmCommand(&config, std), doctorCommand(&config, std),
@@ -67,16 +73,24 @@ Exit status: 0 done, 1 failed, 2 usage or configuration, 3 partly (some target f
 	root.SetErr(std.err)
 	err := root.ExecuteContext(ctx)
 	if err != nil && ctx.Err() == nil {
-		fmt.Fprintf(std.err, "offsite: %s\n", harmless(err.Error()))
+		fmt.Fprintf(std.err, "offsite: %s\n", harmless(strings.TrimSpace(strings.ReplaceAll(err.Error(), "\t", "  "))+asRoot(err)))
 	}
 	return exitCode(ctx, err)
+}
+
+// asRoot says what helps somebody whom this host keeps from a file. (That a store refuses is no error of a system call.)
+func asRoot(err error) string {
+	if os.Geteuid() == 0 || !errors.Is(err, syscall.EACCES) {
+		return ""
+	}
+	return "; what the service has is root's: try it with sudo, or name a configuration of your own with --config"
 }
 
 // usage turns a check of arguments into one whose failure is a usage error.
 func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := check(cmd, args); err != nil {
-			return usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
+			return usageError{fmt.Errorf("%w; it goes `%s`, see %s --help", err, strings.TrimSuffix(cmd.UseLine(), " [flags]"), cmd.CommandPath())}
 		}
 		return nil
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -13,6 +14,7 @@ import (
 
 	"offsite/agent"
 	"offsite/agent/vault"
+	"offsite/configs"
 )
 
 // repairJournal is begun anew with each repair: what the targets hold is to be asked, not remembered.
@@ -45,6 +47,7 @@ hash downloads every copy and compares each block; head looks at manifests and s
 				return fmt.Errorf("target %q: %w in the configuration", o.Target, errNotFound)
 			}
 			defer lookAgain(cmd.Context(), c, nil)
+			o.Owed = func(ctx context.Context) (map[string]int, error) { return owed(ctx, c) }
 			return repairing(cmd.Context(), options, o, asJSON, std)
 		},
 	}
@@ -55,6 +58,19 @@ hash downloads every copy and compares each block; head looks at manifests and s
 	f.BoolVar(&o.DryRun, "dry-run", false, "say what is wrong and change nothing")
 	f.BoolVar(&asJSON, "json", false, "print a JSON array")
 	return cmd
+}
+
+// owed is how many dumps the host's agent still owes each target.
+func owed(ctx context.Context, c *configs.Config) (map[string]int, error) {
+	h, err := hostStatus(ctx, c, io.Discard)
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]int{}
+	for _, t := range h.Targets {
+		all[t.Name] = t.Owed
+	}
+	return all, nil
 }
 
 func repairing(ctx context.Context, options agent.Options, o agent.RepairOptions, asJSON bool, std streams) (err error) {
@@ -86,7 +102,7 @@ type unrepaired struct{ coming, bare int }
 
 func (u unrepaired) say(std streams) {
 	if u.coming > 0 {
-		fmt.Fprintf(std.err, "%d copies are missing and taken to be on their way, since their dumps are less than a day old\n", u.coming)
+		fmt.Fprintf(std.err, "%d copies are missing and taken to be on their way, since their dumps are less than a day old; `offsite status` shows what is still owed\n", u.coming)
 	}
 	if u.bare > 0 {
 		fmt.Fprintf(std.err, "%d objects have data and no manifest on any target: they are unfinished uploads, or their manifests were lost\n", u.bare)

@@ -90,7 +90,7 @@ func (t *Target) open() (*os.Root, error) {
 		if !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
-		return nil, fmt.Errorf("%w: %s has no %s: either it is not mounted, or `offsite init` has not prepared it", providers.ErrPermanent, t.path, Marker)
+		return nil, fmt.Errorf("%w: %s has no %s: either it is not mounted, or `offsite init` has not prepared it; if it is the right directory, with a host's backups below it: touch %s", providers.ErrPermanent, t.path, Marker, filepath.Join(t.path, Marker))
 	}
 	return root, nil
 }
