@@ -1,6 +1,8 @@
 package systemd
 
 import (
+	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -98,6 +100,33 @@ func TestTheAgentHasNoIdentity(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Whether the agent is started again after a change of /etc/hosts: not if it sees the file that the host has, and never is looking given up.
+func TestNameServersAreLookedAtForEver(t *testing.T) {
+	path, err1 := Files.ReadFile("offsite-resolv.path")
+	service, err2 := Files.ReadFile("offsite-resolv.service")
+	if err := errors.Join(err1, err2); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(path), "\nTriggerLimitIntervalSec=0\n") || !strings.Contains(string(service), "\nStartLimitIntervalSec=0\n") {
+		t.Errorf("after some changes in a row none is seen any more:\n%s\n%s", path, service)
+	}
+	script := regexp.MustCompile(`\nExecCondition=/bin/sh -c '(.*)'\n`).FindSubmatch(service)
+	if script == nil {
+		t.Fatalf("nothing says whether it is to be started:\n%s", service)
+	}
+	fake := t.TempDir()
+	t.Setenv("PATH", fake+":"+os.Getenv("PATH"))
+	for pid, started := range map[int]bool{os.Getpid(): false, 0: true} { // 0: no agent runs, so that it sees none of the host's files
+		if err := os.WriteFile(filepath.Join(fake, "systemctl"), fmt.Appendf(nil, "#!/bin/sh\necho %d\n", pid), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		err := exec.Command("/bin/sh", "-c", strings.ReplaceAll(string(script[1]), "$$", "$")).Run()
+		if exit := (*exec.ExitError)(nil); (err == nil) != started || err != nil && !errors.As(err, &exit) {
+			t.Errorf("process %d: %v", pid, err)
+		}
 	}
 }
 
