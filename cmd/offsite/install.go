@@ -32,7 +32,9 @@ const (
 	unitDir     = "/etc/systemd/system"
 	packageUnit = "/usr/lib/systemd/system/offsite.service"
 	dropInName  = "50-offsite-install.conf"
-	serviceUser = "offsite"
+	// replacedSuffix is that of a file that was written anew: systemd reads none with such a name.
+	replacedSuffix = ".offsite-old"
+	serviceUser    = "offsite"
 )
 
 // enabledUnits are enabled and started, in this order: what the agent is given comes before it.
@@ -41,7 +43,8 @@ var enabledUnits = []string{"offsite-status.socket", "offsite-page.socket", "off
 // installing is one run of the command.
 type installing struct {
 	config string
-	root   string // stands for /; empty: this host, which systemd runs
+	root   string // stands for /; empty: this host
+	starts bool   // systemd runs it, so that units are started and stopped there
 	dry    bool
 	std    streams
 }
@@ -60,7 +63,10 @@ sealed by systemd-creds as shore-key.cred if you like.
 
 --undo stops the service and removes all that install wrote. Backups, configuration, keys and state stay.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			in.config = *config
+			in.config, in.starts = *config, in.root == ""
+			if err := in.possible(); err != nil {
+				return err
+			}
 			if undo {
 				return in.undo(cmd.Context())
 			}
@@ -98,7 +104,7 @@ func (in *installing) run(ctx context.Context, argv ...string) error {
 
 // possible says why nothing can be done here.
 func (in *installing) possible() error {
-	if in.root != "" {
+	if !in.starts {
 		return nil
 	}
 	if _, err := os.Stat("/run/systemd/system"); err != nil {
@@ -112,9 +118,6 @@ func (in *installing) possible() error {
 
 // install does what is missing. What it cannot do safely is found before anything is written.
 func (in *installing) install(ctx context.Context) error {
-	if err := in.possible(); err != nil {
-		return err
-	}
 	if in.config != configs.DefaultPath {
 		return usageError{fmt.Errorf("the service reads %s, and not %s: move the configuration there", configs.DefaultPath, in.config)}
 	}
@@ -129,14 +132,12 @@ func (in *installing) install(ctx context.Context) error {
 	if err := in.write(files); err != nil {
 		return err
 	}
-	if in.root != "" {
+	if !in.starts {
 		fmt.Fprintln(in.std.err, "nothing was started, since --root is given")
 		return nil
 	}
-	if !exists(packageUnit) {
-		if err := errors.Join(in.run(ctx, "systemd-sysusers", "/etc/sysusers.d/offsite.conf"), in.run(ctx, "systemd-tmpfiles", "--create", "/etc/tmpfiles.d/offsite.conf")); err != nil {
-			return err
-		}
+	if err := in.prepare(ctx); err != nil {
+		return err
 	}
 	given := in.give(c)
 	if err := in.start(ctx); err != nil {
@@ -162,6 +163,15 @@ func (in *installing) load() (*configs.Config, error) {
 	return loadConfig(in.config)
 }
 
+// packaged says whether a package of the distribution is there, which has the units.
+func (in *installing) packaged() bool { return exists(in.path(packageUnit)) }
+
+// prepare makes the user and the directories, by the files of this name that install or the package has written. The package has made them
+// once, but what lies in /run may be gone.
+func (in *installing) prepare(ctx context.Context) error {
+	return errors.Join(in.run(ctx, "systemd-sysusers", "offsite.conf"), in.run(ctx, "systemd-tmpfiles", "--create", "offsite.conf"))
+}
+
 // installed is a file that install writes.
 type installed struct {
 	path string
@@ -172,7 +182,7 @@ type installed struct {
 
 // files are all that belong on the host, by the configuration of now.
 func (in *installing) files(c *configs.Config) (all []installed, err error) {
-	if !exists(in.path(packageUnit)) {
+	if !in.packaged() {
 		if all, err = in.units(); err != nil {
 			return nil, err
 		}
@@ -271,13 +281,22 @@ func (in *installing) write(files []installed) error {
 		if there, err := os.ReadFile(to); err == nil && f.from == "" && bytes.Equal(there, f.text) {
 			continue
 		}
-		what := "writes " + to
+		kept, what := "", "writes "+to
+		if f.from == "" && exists(to) {
+			kept = to + replacedSuffix
+			what = fmt.Sprintf("writes %s anew, and keeps what was there as %s (changes of your own belong into a drop-in: systemctl edit)", to, kept)
+		}
 		if f.from != "" {
 			what = fmt.Sprintf("copies this program, %s, to %s, where the service sees it and only root can change it", f.from, to)
 		}
 		err := in.step(func() error {
 			if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 				return err
+			}
+			if kept != "" {
+				if err := os.Rename(to, kept); err != nil {
+					return err
+				}
 			}
 			return writeFile(to, true, func(w *os.File) error { return f.fill(w) })
 		}, "%s", what)
@@ -347,73 +366,17 @@ func giveTo(name, dir string) error {
 
 // start starts all units, with what was written.
 func (in *installing) start(ctx context.Context) error {
-	if err := errors.Join(in.run(ctx, "systemctl", "daemon-reload"), in.run(ctx, "systemctl", "stop", agentUnit)); err != nil {
+	if err := in.run(ctx, "systemctl", "daemon-reload"); err != nil {
+		return err
+	}
+	if err := in.run(ctx, "systemctl", "stop", agentUnit); err != nil {
 		return err
 	}
 	for _, unit := range enabledUnits {
 		if err := in.run(ctx, "systemctl", "enable", "--now", unit); err != nil {
-			return fmt.Errorf("%w\nwhat it says: journalctl -u %s", err, unit)
+			return fmt.Errorf("%w\nThe units are written, but the agent may not run: then no dump is shipped. What it says: journalctl -u %s\n"+
+				"Mend that, or put the configuration of before back, and run `offsite install` again; `offsite install --undo` removes the service", err, unit)
 		}
 	}
-	return nil
-}
-
-// undo takes back what install did.
-func (in *installing) undo(ctx context.Context) error {
-	if err := in.possible(); err != nil {
-		return err
-	}
-	var ours []string
-	copied := false
-	for _, pattern := range []string{unitDir + "/offsite*", unitDir + "/offsite*.d/" + dropInName, "/etc/sysusers.d/offsite.conf", "/etc/tmpfiles.d/offsite.conf"} {
-		found, err := filepath.Glob(in.path(pattern))
-		if err != nil {
-			return err
-		}
-		for _, path := range found {
-			text, err := os.ReadFile(path)
-			if err == nil && bytes.HasPrefix(text, []byte(writtenByInstall)) {
-				ours = append(ours, path)
-				copied = copied || bytes.Contains(text, []byte(copiedProgram))
-			}
-		}
-	}
-	if len(ours) == 0 {
-		fmt.Fprintln(in.std.err, "nothing is there that `offsite install` wrote")
-		return nil
-	}
-	if in.root == "" {
-		for _, unit := range slices.Backward(enabledUnits) {
-			if err := in.run(ctx, "systemctl", "disable", "--now", unit); err != nil {
-				return err
-			}
-		}
-	}
-	if copied {
-		ours = append(ours, in.path(programCopy))
-	}
-	for _, path := range ours {
-		err := in.step(func() error {
-			err := os.Remove(path)
-			if strings.HasSuffix(filepath.Dir(path), ".d") {
-				os.Remove(filepath.Dir(path)) // unless there is something of others in it
-			}
-			return err
-		}, "removes %s", path)
-		if err != nil {
-			return err
-		}
-	}
-	if in.root == "" {
-		if err := in.run(ctx, "systemctl", "daemon-reload"); err != nil {
-			return err
-		}
-		for _, dir := range []string{"/run/offsite", "/run/offsite-root"} {
-			if err := in.step(func() error { return os.RemoveAll(dir) }, "removes %s", dir); err != nil {
-				return err
-			}
-		}
-	}
-	fmt.Fprintf(in.std.err, "The backups, %s, the state in %s and the user %s are still there.\n", in.path("/etc/offsite"), in.path(usualState), serviceUser)
 	return nil
 }
