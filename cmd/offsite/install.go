@@ -42,11 +42,12 @@ var enabledUnits = []string{"offsite-status.socket", "offsite-page.socket", "off
 
 // installing is one run of the command.
 type installing struct {
-	config string
-	root   string // stands for /; empty: this host
-	starts bool   // systemd runs it, so that units are started and stopped there
-	dry    bool
-	std    streams
+	config  string
+	root    string // stands for /; empty: this host
+	starts  bool   // systemd runs it, so that units are started and stopped there
+	program string // this one, which the service is to run
+	dry     bool
+	std     streams
 }
 
 func installCommand(config *string, std streams) *cobra.Command {
@@ -69,6 +70,13 @@ sealed by systemd-creds as shore-key.cred if you like.
 			}
 			if undo {
 				return in.undo(cmd.Context())
+			}
+			program, err := os.Executable()
+			if err == nil {
+				in.program, err = filepath.EvalSymlinks(program)
+			}
+			if err != nil {
+				return err
 			}
 			return in.install(cmd.Context())
 		},
@@ -205,19 +213,20 @@ func (in *installing) files(c *configs.Config) (all []installed, err error) {
 
 // units are the files of package systemd, and the program if it has to be copied for them.
 func (in *installing) units() (all []installed, err error) {
-	program, err := os.Executable()
-	if err == nil {
-		program, err = filepath.EvalSymlinks(program)
-	}
-	if err != nil {
-		return nil, err
-	}
-	header := writtenByInstall
-	if !servable(program) {
+	program, header := in.program, writtenByInstall
+	switch copy := in.path(programCopy); {
+	case sameFile(program, copy):
+		if program = programCopy; in.copied() {
+			header += copiedProgram
+		}
+	case !servable(program):
 		all = append(all, installed{path: programCopy, mode: 0o755, from: program})
 		program, header = programCopy, header+copiedProgram
-	} else if program == programCopy && in.copied() {
-		header += copiedProgram
+	}
+	if program == programCopy {
+		if err := in.guarded(programCopy); err != nil {
+			return nil, err
+		}
 	}
 	err = fs.WalkDir(systemd.Files, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
@@ -247,6 +256,52 @@ func servable(program string) bool {
 		}
 	}
 	return true
+}
+
+// guarded refuses a place for the program where anybody may put another one, and says so if a group may: Debian's staff, which is made for
+// that and is empty unless somebody adds to it, may write to /usr/local/bin.
+func (in *installing) guarded(program string) error {
+	for p := program; p != "/"; p = filepath.Dir(p) {
+		info, err := os.Lstat(in.path(p))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // and is made by root
+		}
+		if err != nil {
+			return err
+		}
+		owner := info.Sys().(*syscall.Stat_t)
+		switch mode := info.Mode().Perm(); {
+		case info.Mode()&fs.ModeSymlink != 0: // its mode says nothing
+		case mode&0o002 != 0:
+			return usageError{fmt.Errorf("everybody may write to %s, and so change the program that the service runs: chmod o-w %[1]s", in.path(p))}
+		case int(owner.Uid) != 0 && int(owner.Uid) != os.Geteuid():
+			return usageError{fmt.Errorf("%s belongs to %s, who may so change the program that the service runs: chown root %[1]s", in.path(p), userName(owner.Uid))}
+		case mode&0o020 != 0 && owner.Gid != 0:
+			fmt.Fprintf(in.std.err, "warning: the group %s may write to %s, and so change the program that the service runs; if that is not meant to be so: chmod g-w %[2]s\n", groupName(owner.Gid), in.path(p))
+		}
+	}
+	return nil
+}
+
+func userName(id uint32) string {
+	if u, err := user.LookupId(fmt.Sprint(id)); err == nil {
+		return u.Username
+	}
+	return fmt.Sprint("the user ", id)
+}
+
+func groupName(id uint32) string {
+	if g, err := user.LookupGroupId(fmt.Sprint(id)); err == nil {
+		return g.Name
+	}
+	return fmt.Sprint(id)
+}
+
+// sameFile says whether both names are those of one file that is there.
+func sameFile(a, b string) bool {
+	one, err1 := os.Stat(a)
+	other, err2 := os.Stat(b)
+	return err1 == nil && err2 == nil && os.SameFile(one, other)
 }
 
 // ours refuses a file that is there and that install did not write.
