@@ -196,6 +196,11 @@ func (in *installing) files(c *configs.Config) (all []installed, err error) {
 		}
 	}
 	for unit, v := range map[string]view{"offsite.service": agentView(c, in.root), "offsite-drill.service": drillView(c, in.root), "offsite-alarm@.service": alarmView(c)} {
+		for _, name := range v.credentials {
+			if strings.Contains(name, "/") {
+				return nil, usageError{fmt.Errorf("the service does not see %s: put that file into %s itself, and write its name alone, %s", filepath.Join(configs.CredentialStore, name), configs.CredentialStore, filepath.Base(name))}
+			}
+		}
 		text, err := v.dropIn(in.path("/"))
 		if err != nil {
 			return nil, err

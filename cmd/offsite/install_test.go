@@ -165,6 +165,28 @@ func TestInstallRefuses(t *testing.T) {
 	}
 }
 
+// The service does not see the store of credentials: one that is named by its path there it gets by name, and one deeper down is refused.
+func TestInstallOfCredentialsByTheirPath(t *testing.T) {
+	const store = "/etc/offsite/credentials/"
+	for _, c := range []struct{ named, there, want string }{
+		{store + "shore-key", store + "shore-key", "LoadCredential=shore-key:" + store + "shore-key"},
+		{store + "shore-key.cred", store + "shore-key.cred", "LoadCredentialEncrypted=shore-key:" + store + "shore-key.cred"},
+		{store + "keys/shore-key", store + "keys/shore-key", ""},
+	} {
+		root := planted(t, strings.Replace(nasAndShore, "key_file: shore-key, known_hosts: /var/lib/hosts/known,", "key_file: "+c.named+",", 1))
+		makes(t, root, c.there)
+		want := 0
+		if c.want == "" {
+			want = exitUsage
+		}
+		said := installs(t, want, root)
+		drop, _ := os.ReadFile(filepath.Join(root, unitDir, "offsite.service.d", dropInName))
+		if c.want == "" && (!strings.Contains(said, "write its name alone, shore-key") || len(laid(t, root)) > 0) || !strings.Contains(string(drop), c.want) {
+			t.Errorf("%s: %s\n%s", c.named, said, drop)
+		}
+	}
+}
+
 // A program that lies where install would copy it to is the one to run. Where a group may change it, install says so; everybody may not.
 func TestInstallOfTheProgramInItsPlace(t *testing.T) {
 	for mode, want := range map[os.FileMode]string{0o755: "", 0o775 | os.ModeSetgid: "warning: the group ", 0o777: "chmod o-w "} {
