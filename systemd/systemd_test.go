@@ -3,6 +3,7 @@ package systemd
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -119,7 +120,18 @@ func TestNameServersAreLookedAtForEver(t *testing.T) {
 	}
 	fake := t.TempDir()
 	t.Setenv("PATH", fake+":"+os.Getenv("PATH"))
-	for pid, started := range map[int]bool{os.Getpid(): false, 0: true} { // 0: no agent runs, so that it sees none of the host's files
+	// One that runs with another /etc/hosts than the host has.
+	other := exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-c", "mount --bind /etc/passwd /etc/hosts && echo bound && exec cat")
+	in, err1 := other.StdinPipe()
+	out, err2 := other.StdoutPipe()
+	if err := errors.Join(err1, err2, other.Start()); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { in.Close(); other.Wait() }()
+	if _, err := io.ReadFull(out, make([]byte, len("bound\n"))); err != nil {
+		t.Fatalf("nothing can be bound (the tests run as root): %v", err)
+	}
+	for pid, started := range map[int]bool{os.Getpid(): false, 0: false, other.Process.Pid: true} { // 0: no agent runs
 		if err := os.WriteFile(filepath.Join(fake, "systemctl"), fmt.Appendf(nil, "#!/bin/sh\necho %d\n", pid), 0o755); err != nil {
 			t.Fatal(err)
 		}
