@@ -148,13 +148,20 @@ func TestMistakes(t *testing.T) {
 
 func TestARelativeSecretFileIsACredential(t *testing.T) {
 	t.Setenv("CREDENTIALS_DIRECTORY", "/run/credentials/offsite")
-	text := strings.Replace(string(relaxed(t)), "\nkeep:", "\n"+"  lan: {minio: {endpoint: https://m, bucket: b, secret_key_file: key, access_key: $a}}\nkeep:", 1)
-	c, err := configs.Parse("x.yaml", []byte(text), configs.Checks{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if m := c.Targets[1].MinIO; m.SecretKeyFile != "/run/credentials/offsite/key" || m.AccessKey.Reveal() != "$a" {
-		t.Errorf("%+v", m)
+	// Named by its path in the store, which the service does not see, it is the same one.
+	for _, file := range []string{"key", "/etc/offsite/credentials/key", "/etc/offsite//credentials/key.cred"} {
+		text := strings.Replace(string(relaxed(t)), "\nkeep:", "\n"+"  lan: {minio: {endpoint: https://m, bucket: b, secret_key_file: "+file+", access_key: $a}}\nkeep:", 1)
+		text += "alarms: {ways: {chat: {url_file: " + file + "}}}\n"
+		c, err := configs.Parse("x.yaml", []byte(text), configs.Checks{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m := c.Targets[1].MinIO; m.SecretKeyFile != "/run/credentials/offsite/key" || m.AccessKey.Reveal() != "$a" {
+			t.Errorf("%s: %+v", file, m)
+		}
+		if w := c.Alarms.Ways[0]; w.URLFile != "/run/credentials/offsite/key" {
+			t.Errorf("%s: %+v", file, w)
+		}
 	}
 }
 

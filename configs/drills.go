@@ -112,13 +112,14 @@ func (v *validator) postgresDrill(p *PostgresDrill, key string) {
 	}
 }
 
-// credential gives a relative file its place in systemd's credentials directory. That it is not there is told when it is used: the
+// credential gives a relative file, or one in the store, its place in systemd's credentials directory. That it is not there is told when it is used: the
 // agent has no business with it.
 func (v *validator) credential(file *string) {
-	if *file == "" || filepath.IsAbs(*file) || v.checks.Root != "" {
+	name := credentialName(*file)
+	if name == "" || filepath.IsAbs(name) || v.checks.Root != "" {
 		return
 	}
 	if directory := credentialsDirectory(); directory != "" {
-		*file = filepath.Join(directory, *file)
+		*file = filepath.Join(directory, name)
 	}
 }

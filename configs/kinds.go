@@ -61,23 +61,33 @@ func (t Target) Files() (paths []string) {
 }
 
 // resolveFiles gives every relative file of a kind its place in systemd's credentials directory (see systemd.exec(5),
-// "CREDENTIALS"); missing is called for each when there is no such directory. With a root, all files are below it.
+// "CREDENTIALS"), and every one that is named where the units have their credentials from; missing is called for each when there is no such
+// directory. With a root, all files are below it.
 func resolveFiles(k kind, root string, missing func(key, path string)) {
 	for key, v := range fileKeys(k) {
-		switch credentials := credentialsDirectory(); {
+		switch credentials, name := credentialsDirectory(), credentialName(v.String()); {
 		case root != "":
 			v.SetString(filepath.Join(root, filepath.Join("/", v.String()))) // no .. leads out
-		case filepath.IsAbs(v.String()):
-		case credentials == "":
+		case filepath.IsAbs(name):
+		case credentials != "":
+			v.SetString(filepath.Join(credentials, name))
+		case !filepath.IsAbs(v.String()):
 			missing(key, v.String())
-		default:
-			v.SetString(filepath.Join(credentials, v.String()))
 		}
 	}
 }
 
 // CredentialStore is where the secrets lie that the units of the service get as credentials.
 const CredentialStore = "/etc/offsite/credentials"
+
+// credentialName is the name of a file as a credential. One that is named by its path in the store is one, too: the service sees no store, but
+// gets what `offsite install` finds there.
+func credentialName(file string) string {
+	if filepath.Dir(file) == CredentialStore {
+		return strings.TrimSuffix(filepath.Base(file), ".cred") // which a sealed one has there
+	}
+	return file
+}
 
 // credentialsDirectory is systemd's for a unit; for a person who tries something it is the one that the units have their credentials from;
 // empty: there is none.

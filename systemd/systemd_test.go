@@ -1,6 +1,9 @@
 package systemd
 
 import (
+	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -98,6 +101,44 @@ func TestTheAgentHasNoIdentity(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Whether the agent is started again after a change of /etc/hosts: not if it sees the file that the host has, and never is looking given up.
+func TestNameServersAreLookedAtForEver(t *testing.T) {
+	path, err1 := Files.ReadFile("offsite-resolv.path")
+	service, err2 := Files.ReadFile("offsite-resolv.service")
+	if err := errors.Join(err1, err2); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(path), "\nTriggerLimitIntervalSec=0\n") || !strings.Contains(string(service), "\nStartLimitIntervalSec=0\n") {
+		t.Errorf("after some changes in a row none is seen any more:\n%s\n%s", path, service)
+	}
+	script := regexp.MustCompile(`\nExecCondition=/bin/sh -c '(.*)'\n`).FindSubmatch(service)
+	if script == nil {
+		t.Fatalf("nothing says whether it is to be started:\n%s", service)
+	}
+	fake := t.TempDir()
+	t.Setenv("PATH", fake+":"+os.Getenv("PATH"))
+	// One that runs with another /etc/hosts than the host has.
+	other := exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-c", "mount --bind /etc/passwd /etc/hosts && echo bound && exec cat")
+	in, err1 := other.StdinPipe()
+	out, err2 := other.StdoutPipe()
+	if err := errors.Join(err1, err2, other.Start()); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { in.Close(); other.Wait() }()
+	if _, err := io.ReadFull(out, make([]byte, len("bound\n"))); err != nil {
+		t.Fatalf("nothing can be bound (the tests run as root): %v", err)
+	}
+	for pid, started := range map[int]bool{os.Getpid(): false, 0: false, other.Process.Pid: true} { // 0: no agent runs
+		if err := os.WriteFile(filepath.Join(fake, "systemctl"), fmt.Appendf(nil, "#!/bin/sh\necho %d\n", pid), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		err := exec.Command("/bin/sh", "-c", strings.ReplaceAll(string(script[1]), "$$", "$")).Run()
+		if exit := (*exec.ExitError)(nil); (err == nil) != started || err != nil && !errors.As(err, &exit) {
+			t.Errorf("process %d: %v", pid, err)
+		}
 	}
 }
 

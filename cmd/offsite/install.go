@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -30,7 +31,9 @@ const (
 	unitDir     = "/etc/systemd/system"
 	packageUnit = "/usr/lib/systemd/system/offsite.service"
 	dropInName  = "50-offsite-install.conf"
-	serviceUser = "offsite"
+	// replacedSuffix is that of a file that was written anew: systemd reads none with such a name.
+	replacedSuffix = ".offsite-old"
+	serviceUser    = "offsite"
 )
 
 // enabledUnits are enabled and started, in this order: what the agent is given comes before it.
@@ -41,10 +44,12 @@ const againTimer = "offsite-again.timer"
 
 // installing is one run of the command.
 type installing struct {
-	config string
-	root   string // stands for /; empty: this host, which systemd runs
-	dry    bool
-	std    streams
+	config  string
+	root    string // stands for /; empty: this host
+	starts  bool   // systemd runs it, so that units are started and stopped there
+	program string // this one, which the service is to run
+	dry     bool
+	std     streams
 }
 
 func installCommand(config *string, std streams) *cobra.Command {
@@ -61,9 +66,19 @@ sealed by systemd-creds as shore-key.cred if you like.
 
 --undo stops the service and removes all that install wrote. Backups, configuration, keys and state stay.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			in.config = *config
+			in.config, in.starts = *config, in.root == ""
+			if err := in.possible(); err != nil {
+				return err
+			}
 			if undo {
 				return in.undo(cmd.Context())
+			}
+			program, err := os.Executable()
+			if err == nil {
+				in.program, err = filepath.EvalSymlinks(program)
+			}
+			if err != nil {
+				return err
 			}
 			return in.install(cmd.Context())
 		},
@@ -99,7 +114,7 @@ func (in *installing) run(ctx context.Context, argv ...string) error {
 
 // possible says why nothing can be done here.
 func (in *installing) possible() error {
-	if in.root != "" {
+	if !in.starts {
 		return nil
 	}
 	if _, err := os.Stat("/run/systemd/system"); err != nil {
@@ -113,9 +128,6 @@ func (in *installing) possible() error {
 
 // install does what is missing. What it cannot do safely is found before anything is written.
 func (in *installing) install(ctx context.Context) error {
-	if err := in.possible(); err != nil {
-		return err
-	}
 	if in.config != configs.DefaultPath {
 		return usageError{fmt.Errorf("the service reads %s, and not %s: move the configuration there", configs.DefaultPath, in.config)}
 	}
@@ -130,14 +142,12 @@ func (in *installing) install(ctx context.Context) error {
 	if err := in.write(files); err != nil {
 		return err
 	}
-	if in.root != "" {
+	if !in.starts {
 		fmt.Fprintln(in.std.err, "nothing was started, since --root is given")
 		return nil
 	}
-	if !exists(packageUnit) {
-		if err := errors.Join(in.run(ctx, "systemd-sysusers", "/etc/sysusers.d/offsite.conf"), in.run(ctx, "systemd-tmpfiles", "--create", "/etc/tmpfiles.d/offsite.conf")); err != nil {
-			return err
-		}
+	if err := in.prepare(ctx); err != nil {
+		return err
 	}
 	given := in.give(c)
 	if err := in.start(ctx); err != nil {
@@ -163,6 +173,15 @@ func (in *installing) load() (*configs.Config, error) {
 	return loadConfig(in.config)
 }
 
+// packaged says whether a package of the distribution is there, which has the units.
+func (in *installing) packaged() bool { return exists(in.path(packageUnit)) }
+
+// prepare makes the user and the directories, by the files of this name that install or the package has written. The package has made them
+// once, but what lies in /run may be gone.
+func (in *installing) prepare(ctx context.Context) error {
+	return errors.Join(in.run(ctx, "systemd-sysusers", "offsite.conf"), in.run(ctx, "systemd-tmpfiles", "--create", "offsite.conf"))
+}
+
 // installed is a file that install writes.
 type installed struct {
 	path string
@@ -173,12 +192,17 @@ type installed struct {
 
 // files are all that belong on the host, by the configuration of now.
 func (in *installing) files(c *configs.Config) (all []installed, err error) {
-	if !exists(in.path(packageUnit)) {
+	if !in.packaged() {
 		if all, err = in.units(); err != nil {
 			return nil, err
 		}
 	}
 	for unit, v := range map[string]view{"offsite.service": agentView(c, in.root), "offsite-drill.service": drillView(c, in.root), "offsite-alarm@.service": alarmView(c)} {
+		for _, name := range v.credentials {
+			if strings.Contains(name, "/") {
+				return nil, usageError{fmt.Errorf("the service does not see %s: put that file into %s itself, and write its name alone, %s", filepath.Join(configs.CredentialStore, name), configs.CredentialStore, filepath.Base(name))}
+			}
+		}
 		text, err := v.dropIn(in.path("/"))
 		if err != nil {
 			return nil, err
@@ -196,19 +220,20 @@ func (in *installing) files(c *configs.Config) (all []installed, err error) {
 
 // units are the files of package systemd, and the program if it has to be copied for them.
 func (in *installing) units() (all []installed, err error) {
-	program, err := os.Executable()
-	if err == nil {
-		program, err = filepath.EvalSymlinks(program)
-	}
-	if err != nil {
-		return nil, err
-	}
-	header := writtenByInstall
-	if !servable(program) {
+	program, header := in.program, writtenByInstall
+	switch copy := in.path(programCopy); {
+	case sameFile(program, copy):
+		if program = programCopy; in.copied() {
+			header += copiedProgram
+		}
+	case !servable(program):
 		all = append(all, installed{path: programCopy, mode: 0o755, from: program})
 		program, header = programCopy, header+copiedProgram
-	} else if program == programCopy && in.copied() {
-		header += copiedProgram
+	}
+	if program == programCopy {
+		if err := in.guarded(programCopy); err != nil {
+			return nil, err
+		}
 	}
 	err = fs.WalkDir(systemd.Files, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
@@ -238,6 +263,52 @@ func servable(program string) bool {
 		}
 	}
 	return true
+}
+
+// guarded refuses a place for the program where anybody may put another one, and says so if a group may: Debian's staff, which is made for
+// that and is empty unless somebody adds to it, may write to /usr/local/bin.
+func (in *installing) guarded(program string) error {
+	for p := program; p != "/"; p = filepath.Dir(p) {
+		info, err := os.Lstat(in.path(p))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // and is made by root
+		}
+		if err != nil {
+			return err
+		}
+		owner := info.Sys().(*syscall.Stat_t)
+		switch mode := info.Mode().Perm(); {
+		case info.Mode()&fs.ModeSymlink != 0: // its mode says nothing
+		case mode&0o002 != 0:
+			return usageError{fmt.Errorf("everybody may write to %s, and so change the program that the service runs: chmod o-w %[1]s", in.path(p))}
+		case int(owner.Uid) != 0 && int(owner.Uid) != os.Geteuid():
+			return usageError{fmt.Errorf("%s belongs to %s, who may so change the program that the service runs: chown root %[1]s", in.path(p), userName(owner.Uid))}
+		case mode&0o020 != 0 && owner.Gid != 0:
+			fmt.Fprintf(in.std.err, "warning: the group %s may write to %s, and so change the program that the service runs; if that is not meant to be so: chmod g-w %[2]s\n", groupName(owner.Gid), in.path(p))
+		}
+	}
+	return nil
+}
+
+func userName(id uint32) string {
+	if u, err := user.LookupId(fmt.Sprint(id)); err == nil {
+		return u.Username
+	}
+	return fmt.Sprint("the user ", id)
+}
+
+func groupName(id uint32) string {
+	if g, err := user.LookupGroupId(fmt.Sprint(id)); err == nil {
+		return g.Name
+	}
+	return fmt.Sprint(id)
+}
+
+// sameFile says whether both names are those of one file that is there.
+func sameFile(a, b string) bool {
+	one, err1 := os.Stat(a)
+	other, err2 := os.Stat(b)
+	return err1 == nil && err2 == nil && os.SameFile(one, other)
 }
 
 // ours refuses a file that is there and that install did not write.
@@ -272,13 +343,22 @@ func (in *installing) write(files []installed) error {
 		if there, err := os.ReadFile(to); err == nil && f.from == "" && bytes.Equal(there, f.text) {
 			continue
 		}
-		what := "writes " + to
+		kept, what := "", "writes "+to
+		if f.from == "" && exists(to) {
+			kept = to + replacedSuffix
+			what = fmt.Sprintf("writes %s anew, and keeps what was there as %s (changes of your own belong into a drop-in: systemctl edit)", to, kept)
+		}
 		if f.from != "" {
 			what = fmt.Sprintf("copies this program, %s, to %s, where the service sees it and only root can change it", f.from, to)
 		}
 		err := in.step(func() error {
 			if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 				return err
+			}
+			if kept != "" {
+				if err := os.Rename(to, kept); err != nil {
+					return err
+				}
 			}
 			return writeFile(to, true, func(w *os.File) error { return f.fill(w) })
 		}, "%s", what)
@@ -305,86 +385,17 @@ func (f installed) fill(w *os.File) (err error) {
 
 // start starts all units, with what was written.
 func (in *installing) start(ctx context.Context) error {
-	if err := errors.Join(in.run(ctx, "systemctl", "daemon-reload"), in.run(ctx, "systemctl", "stop", agentUnit)); err != nil {
+	if err := in.run(ctx, "systemctl", "daemon-reload"); err != nil {
+		return err
+	}
+	if err := in.run(ctx, "systemctl", "stop", agentUnit); err != nil {
 		return err
 	}
 	for _, unit := range enabledUnits {
 		if err := in.run(ctx, "systemctl", "enable", "--now", unit); err != nil {
-			return fmt.Errorf("%w\nwhat it says: journalctl -u %s", err, unit)
+			return fmt.Errorf("%w\nThe units are written, but the agent may not run: then no dump is shipped. What it says: journalctl -u %s\n"+
+				"Mend that, or put the configuration of before back, and run `offsite install` again; `offsite install --undo` removes the service", err, unit)
 		}
 	}
-	return nil
-}
-
-// wrote are the files that an earlier install wrote, the copied program last.
-func (in *installing) wrote() (ours []string, err error) {
-	copied := false
-	for _, pattern := range []string{
-		unitDir + "/offsite*", unitDir + "/offsite*.d/" + dropInName, "/etc/sysusers.d/offsite.conf", "/etc/tmpfiles.d/offsite.conf",
-	} {
-		found, err := filepath.Glob(in.path(pattern))
-		if err != nil {
-			return nil, err
-		}
-		for _, path := range found {
-			text, err := os.ReadFile(path)
-			if err == nil && bytes.HasPrefix(text, []byte(writtenByInstall)) {
-				ours = append(ours, path)
-				copied = copied || bytes.Contains(text, []byte(copiedProgram))
-			}
-		}
-	}
-	if copied {
-		ours = append(ours, in.path(programCopy))
-	}
-	return ours, nil
-}
-
-// undo takes back what install did.
-func (in *installing) undo(ctx context.Context) error {
-	if err := in.possible(); err != nil {
-		return err
-	}
-	ours, err := in.wrote()
-	if err != nil {
-		return err
-	}
-	if len(ours) == 0 {
-		fmt.Fprintln(in.std.err, "nothing is there that `offsite install` wrote")
-		return nil
-	}
-	if in.root == "" {
-		for _, unit := range slices.Backward(enabledUnits) {
-			if err := in.run(ctx, "systemctl", "disable", "--now", unit); err != nil {
-				return err
-			}
-		}
-		if err := in.run(ctx, "systemctl", "stop", againTimer); err != nil {
-			return err
-		}
-	}
-	for _, path := range ours {
-		err := in.step(func() error {
-			err := os.Remove(path)
-			if strings.HasSuffix(filepath.Dir(path), ".d") {
-				os.Remove(filepath.Dir(path)) // unless there is something of others in it
-			}
-			return err
-		}, "removes %s", path)
-		if err != nil {
-			return err
-		}
-	}
-	if in.root == "" {
-		if err := in.run(ctx, "systemctl", "daemon-reload"); err != nil {
-			return err
-		}
-		for _, dir := range []string{"/run/offsite", "/run/offsite-root"} {
-			if err := in.step(func() error { return os.RemoveAll(dir) }, "removes %s", dir); err != nil {
-				return err
-			}
-		}
-	}
-	fmt.Fprintf(in.std.err, "The backups, %s, the state in %s and the user %s are still there.\n", in.path("/etc/offsite"), in.path(usualState), serviceUser)
 	return nil
 }

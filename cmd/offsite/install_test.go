@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -180,5 +182,55 @@ func TestInstallRefuses(t *testing.T) {
 	var out, errs bytes.Buffer
 	if code := run(t.Context(), []string{"install"}, streams{nil, &out, &errs}); code != exitFailed || !strings.Contains(errs.String(), "systemd does not run this host") {
 		t.Errorf("exit code %d: %s", code, errs.String())
+	}
+}
+
+// The service does not see the store of credentials: one that is named by its path there it gets by name, and one deeper down is refused.
+func TestInstallOfCredentialsByTheirPath(t *testing.T) {
+	const store = "/etc/offsite/credentials/"
+	for _, c := range []struct{ named, there, want string }{
+		{store + "shore-key", store + "shore-key", "LoadCredential=shore-key:" + store + "shore-key"},
+		{store + "shore-key.cred", store + "shore-key.cred", "LoadCredentialEncrypted=shore-key:" + store + "shore-key.cred"},
+		{store + "keys/shore-key", store + "keys/shore-key", ""},
+	} {
+		root := planted(t, strings.Replace(nasAndShore, "key_file: shore-key, known_hosts: /var/lib/hosts/known,", "key_file: "+c.named+",", 1))
+		makes(t, root, c.there)
+		want := 0
+		if c.want == "" {
+			want = exitUsage
+		}
+		said := installs(t, want, root)
+		drop, _ := os.ReadFile(filepath.Join(root, unitDir, "offsite.service.d", dropInName))
+		if c.want == "" && (!strings.Contains(said, "write its name alone, shore-key") || len(laid(t, root)) > 0) || !strings.Contains(string(drop), c.want) {
+			t.Errorf("%s: %s\n%s", c.named, said, drop)
+		}
+	}
+}
+
+// A program that lies where install would copy it to is the one to run. Where a group may change it, install says so; everybody may not.
+func TestInstallOfTheProgramInItsPlace(t *testing.T) {
+	for mode, want := range map[os.FileMode]string{0o755: "", 0o775 | os.ModeSetgid: "warning: the group ", 0o777: "chmod o-w "} {
+		root := planted(t, "targets: {nas: {dir: {path: /mnt/nas/backups}}}\n")
+		program := filepath.Join(root, programCopy)
+		makes(t, root, programCopy)
+		bin := filepath.Dir(program)
+		if err := errors.Join(os.Chown(bin, -1, 50), os.Chmod(bin, mode)); err != nil {
+			t.Fatal(err)
+		}
+		var errs bytes.Buffer
+		in := &installing{config: "/etc/offsite/offsite.yaml", root: root, program: program, std: streams{nil, &errs, &errs}}
+		t.Setenv("CREDENTIALS_DIRECTORY", "")
+		err := in.install(t.Context())
+		said := fmt.Sprint(errs.String(), err)
+		if (err == nil) != (mode != 0o777) || want == "" && strings.Contains(said, "chmod") || !strings.Contains(said, want) || want != "" && !strings.Contains(said, bin) {
+			t.Errorf("mode %v: %s", mode, said)
+		}
+		if err != nil {
+			continue
+		}
+		unit, err := os.ReadFile(filepath.Join(root, unitDir, "offsite.service"))
+		if err != nil || !bytes.Contains(unit, []byte("\nExecStart="+programCopy+" agent\n")) || bytes.Contains(unit, []byte(copiedProgram)) {
+			t.Errorf("mode %v: %v\n%s", mode, err, unit)
+		}
 	}
 }

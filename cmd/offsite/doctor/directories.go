@@ -10,6 +10,8 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"golang.org/x/sys/unix"
+
+	"offsite/configs"
 )
 
 // reached is what the agent's user can get at, if that could be found out.
@@ -42,10 +44,19 @@ func (p *Patient) directories(as account, r reached) Group {
 	}
 	for _, path := range slices.Sorted(maps.Keys(r.Unwritable)) {
 		if as.other { // else the target's own probe has it
-			g.problem("writable", "chown -R "+as.String()+" "+path, "%s cannot write to the target's directory %s (%s)", as, path, r.Unwritable[path])
+			g.problem("writable", p.hand(as, path), "%s cannot write to the target's directory %s (%s)", as, path, r.Unwritable[path])
 		}
 	}
 	return g
+}
+
+// hand is how to let the agent's user write to a target's directory, without a change to what other hosts have there.
+func (p *Patient) hand(as account, path string) string {
+	if !slices.ContainsFunc(p.Config.Targets, func(t configs.Target) bool { return t.Dir != nil && t.Dir.Path == path }) {
+		return "chown -R " + as.String() + " " + path
+	}
+	own := filepath.Join(path, p.Config.Host)
+	return "mkdir -m 700 " + own + " && chown " + as.String() + " " + own + " (as `offsite install` does)"
 }
 
 func (p *Patient) watched(g *Group, i int, d dirAnswer, as account) {

@@ -28,7 +28,7 @@ const LookCommand = "doctor-look"
 type question struct {
 	Dirs  []watch.Dir
 	State string
-	// Write are the directories into which the agent writes.
+	// Write are the directories of targets, or this host's part of them.
 	Write []string
 	// Must are files that the agent has to read, and MustNot those that it should not be able to.
 	Must, MustNot []string
@@ -223,7 +223,7 @@ func (p *Patient) reach(ctx context.Context, as account) (a answer, err error) {
 	for _, t := range p.Config.Targets {
 		q.Must = append(q.Must, t.Files()...)
 		if t.Dir != nil {
-			q.Write = append(q.Write, hostPart(t.Dir.Path, p.Config.Host))
+			q.Write = append(q.Write, p.writes(t.Dir.Path))
 		}
 	}
 	for _, d := range p.Config.Drills {
@@ -245,14 +245,12 @@ func (p *Patient) reach(ctx context.Context, as account) (a answer, err error) {
 	return a, nil
 }
 
-// hostPart is what a host writes of a target that is a directory: its own part, which is all that `offsite install` gives to the agent's user, or
-// all of it as long as there is no such part.
-func hostPart(target, host string) string {
-	part := filepath.Join(target, host)
-	if info, err := os.Stat(part); err != nil || !info.IsDir() {
-		return target
+// writes is what the agent writes to of a target that is a directory: its host's part, or all of it to make that. Others may have theirs there.
+func (p *Patient) writes(target string) string {
+	if own := filepath.Join(target, p.Config.Host); !missing(own) {
+		return own
 	}
-	return part
+	return target
 }
 
 // lookAs lets this program look as that user, by the kernel's rules: groups, access lists and capabilities count.

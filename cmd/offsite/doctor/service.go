@@ -54,15 +54,38 @@ var (
 	environmentOf = regexp.MustCompile(`OFFSITE_CONFIG=["']?([^\s"']+)`)
 )
 
-// paths are those that a property lists, without the prefixes that systemd allows.
+// paths are those that a property lists, without the prefixes that systemd allows. Of one that is bound elsewhere it is where the service
+// sees it.
 func (u unit) paths(names ...string) (paths []string) {
 	for _, name := range names {
-		for _, p := range strings.Fields(u.get(name)) {
-			p, _, _ = strings.Cut(strings.TrimLeft(strings.Trim(p, `"`), "-+"), ":")
-			paths = append(paths, filepath.Clean(p))
+		for _, p := range u.words(name) {
+			parts := strings.Split(strings.TrimLeft(p, "-+"), ":")
+			if len(parts) > 1 && filepath.IsAbs(parts[1]) {
+				parts = parts[1:]
+			}
+			paths = append(paths, filepath.Clean(parts[0]))
 		}
 	}
 	return paths
+}
+
+// boundPath is one of the paths that `systemctl show` lists as bound: without the quotes that one with a space has in a unit, but always with
+// how it is bound.
+var boundPath = regexp.MustCompile(`\S.*?:(?:no)?rbind(?: |$)`)
+
+// wordOf is a word of a unit's setting.
+var wordOf = regexp.MustCompile(`"[^"]*"|'[^']*'|\S+`)
+
+// words are those of a property.
+func (u unit) words(name string) []string {
+	words := wordOf.FindAllString(u.get(name), -1)
+	if u.live && boundPath.MatchString(u.get(name)) {
+		words = boundPath.FindAllString(u.get(name), -1)
+	}
+	for i, w := range words {
+		words[i] = strings.Trim(w, `"' `)
+	}
+	return words
 }
 
 // unit is the service that runs an agent by the configuration that is looked at. One with another configuration says nothing of this one:

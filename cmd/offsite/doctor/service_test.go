@@ -24,6 +24,18 @@ func TestParseUnit(t *testing.T) {
 	}
 }
 
+// What systemctl 252 shows of a unit with spaces in its paths, and what the unit itself says.
+func TestPathsWithSpaces(t *testing.T) {
+	const files = "BindReadOnlyPaths=/usr -/bin\nBindReadOnlyPaths=\"-/srv/my dumps\"\nBindPaths=\"-/srv/my:/srv/x\" '/srv/a b'\nReadWritePaths=\"-/srv/my dumps\" /srv/other\n"
+	const shown = "BindReadOnlyPaths=/usr:/usr:rbind -/bin:/bin:rbind -/srv/my dumps:/srv/my dumps:rbind\nBindPaths=-/srv/my:/srv/x:norbind /srv/a b:/srv/a b:rbind\nReadWritePaths=\"-/srv/my dumps\" /srv/other\n"
+	for text, live := range map[string]bool{files: false, shown: true} {
+		u := unit{properties: parseUnit(nil, []byte(text)), live: live}
+		if got := strings.Join(u.paths("BindReadOnlyPaths", "BindPaths", "ReadWritePaths"), ","); got != "/usr,/bin,/srv/my dumps,/srv/x,/srv/a b,/srv/my dumps,/srv/other" {
+			t.Errorf("live %v: %s", live, got)
+		}
+	}
+}
+
 func FuzzParseUnit(f *testing.F) {
 	f.Add("[Service]\nReadWritePaths=/a\\\n/b\nX==\n=\n")
 	f.Fuzz(func(t *testing.T, text string) {

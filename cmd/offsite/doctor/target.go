@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -259,7 +260,7 @@ func (v *visit) missingRight(op string, err error) string {
 	case v.t.SFTP != nil:
 		return "on the server, let " + v.t.SFTP.User + " read and write there: chown -R " + v.t.SFTP.User + " " + v.t.SFTP.Path + "; look whether its disk is full or mounted read-only"
 	case v.t.Dir != nil:
-		return "let the agent's user read and write there: chown -R USER " + v.t.Dir.Path
+		return "let the agent's user write to " + filepath.Join(v.t.Dir.Path, v.p.Config.Host) + ", which `offsite install` gives it, and doctor to " + v.t.Dir.Path + ": run it as root"
 	}
 	return v.remedy(err)
 }
