@@ -4,15 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
-	"golang.org/x/sys/unix"
 
 	"offsite/agent"
 	"offsite/configs"
@@ -67,20 +64,6 @@ func (s *service) load() (*configs.Config, error) {
 		}
 	}
 	return c, nil
-}
-
-// bound says whether a path of the sandbox is one of the host, bound into it. What else is there belongs to the sandbox's own root: systemd
-// makes the directories on which it binds, and leaves them there, so that one that the host lacks now may seem to be there, empty for ever.
-// statx(2) tells the mounts apart from Linux 5.8 on; before that any path passes.
-func bound(path string) (bool, error) {
-	var at, root unix.Statx_t
-	for p, into := range map[string]*unix.Statx_t{path: &at, "/": &root} {
-		if err := unix.Statx(unix.AT_FDCWD, p, 0, unix.STATX_MNT_ID, into); err != nil {
-			return false, err
-		}
-	}
-	known := at.Mask&root.Mask&unix.STATX_MNT_ID != 0
-	return !known || at.Mnt_id != root.Mnt_id, nil
 }
 
 // check is prepare without the secrets of targets: systemd gives the credentials to the agent, and not to what a reload runs before.
@@ -204,30 +187,4 @@ func hangups() (asked <-chan os.Signal, done func()) {
 	signal.Ignore(syscall.SIGHUP) // of main's no more
 	signal.Notify(c, syscall.SIGHUP)
 	return c, func() { signal.Stop(c) }
-}
-
-// seeEvery is how often it is looked whether the watched directories are still those of the host.
-const seeEvery = 10 * time.Second
-
-// seeing fails when a watched directory was removed on the host, and perhaps made anew: the sandbox has the one of before, which is empty for
-// ever. Started again, the service sees what is there. Outside of a sandbox it has nothing to do.
-func (s *service) seeing(ctx context.Context, a *agent.Agent) error {
-	for s.sandboxed && pause(ctx, seeEvery) {
-		for _, source := range a.Sources {
-			if removed(source.Path) {
-				return fmt.Errorf("the watched directory %s was removed on the host, or is another one there than the one that the service sees: it is started again", source.Path)
-			}
-		}
-	}
-	return nil
-}
-
-// removed says whether a directory is no more. One that was removed while it is bound can be opened all the same.
-func removed(dir string) bool {
-	f, err := os.Open(dir)
-	if err == nil {
-		_, err = f.Readdirnames(1)
-		f.Close()
-	}
-	return errors.Is(err, fs.ErrNotExist)
 }

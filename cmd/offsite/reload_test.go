@@ -303,7 +303,8 @@ func TestWhatIsNotBoundIsNotWatched(t *testing.T) {
 	const script = `set -e
 cd "$1"
 mount --bind host/one srv/data/one
-for dir in /usr /bin /lib /lib64 "$2"; do
+mkdir -p home && mount -t tmpfs tmpfs home && mkdir -p home/x/one home/x/two && mount --bind host/one home/x/one
+for dir in /proc /usr /bin /lib /lib64 "$2"; do
 	test ! -e $dir || { mkdir -p "./$dir"; mount --bind $dir "./$dir"; }
 done
 exec chroot . "$2/offsite" --config "$2/offsite.yaml" agent --check`
@@ -314,6 +315,9 @@ exec chroot . "$2/offsite" --config "$2/offsite.yaml" agent --check`
 		{"/srv/data/one", ""},
 		{"/srv/data", "watch[0].path: /srv/data: the service does not see that directory of the host"},
 		{"/srv/gone", "/srv/gone cannot be read"},
+		{"/home/x/one", ""},
+		{"/home/x", "the service does not see that directory of the host"},
+		{"/home/x/two", "the service does not see that directory of the host"},
 	} {
 		changed := strings.Replace(string(text), in.dumps, c.watch, 1)
 		if changed == string(text) {

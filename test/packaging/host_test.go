@@ -123,7 +123,7 @@ func (h *host) setUp() {
 offsite init --yes --host h --zone UTC --watch /srv/dumps --target nas=/srv/nas && offsite agent --once
 mkdir -p /run/active /etc/systemd/system/multi-user.target.wants /etc/systemd/system/offsite.service.d
 ln -s /usr/lib/systemd/system/offsite.service /etc/systemd/system/multi-user.target.wants/
-touch /run/active/offsite.service /etc/systemd/system/offsite.service.d/50-offsite-install.conf`)
+touch /run/active/offsite.service /etc/systemd/system/offsite.service.d/50-offsite-install.conf /etc/systemd/system/offsite.service.d/50-offsite-install.conf.offsite-old`)
 }
 
 // owned is what of the user's is there, with its contents.

@@ -31,7 +31,7 @@ func (w *world) reloads() {
 // isKilled: by the watchdog when it stands still, and by somebody; and it ends itself when it no longer sees the host's directory.
 func (w *world) isKilled() {
 	w.t.Helper()
-	w.write("/etc/systemd/system/offsite.service.d/90-test.conf", "[Service]\nWatchdogSec=6s\nRestartSec=100ms\n", 0o644)
+	w.write("/etc/systemd/system/offsite.service.d/90-test.conf", "[Service]\nWatchdogSec=6s\nRestartSec=100ms\n[Unit]\nStartLimitBurst=10000\n", 0o644)
 	w.sh("systemctl daemon-reload; systemctl restart offsite.service")
 	restarts := func(n int) func() bool {
 		return func() bool {
@@ -49,8 +49,26 @@ func (w *world) isKilled() {
 	w.eventually("a restart after a kill", restarts(2))
 	w.sh("rm -r %s; mkdir %s", dumps, dumps)
 	w.eventually("a restart for a watched directory that is another one", restarts(3))
+	w.watchesNoStandIn()
 	w.sh("rm /etc/systemd/system/offsite.service.d/90-test.conf; systemctl daemon-reload; systemctl restart offsite.service")
 	w.ships("later_20261001_030000.sql")
+}
+
+// watchesNoStandIn: the sandbox keeps the directories on which something was bound. Such a one, empty, is not taken for that of the host, which
+// is gone, or for a parent that the configuration has come to name; and what is there again is watched.
+func (w *world) watchesNoStandIn() {
+	w.t.Helper()
+	w.sh("mv %s %[1]s.away", dumps)
+	w.hears("offsite.service", "watch[0].path: "+dumps, 1)
+	w.sh("mv %s.away %[1]s", dumps)
+	w.ships("back_20261001_030000.sql")
+	w.config = strings.Replace(w.config, "{path: "+dumps+"}", "{path: "+filepath.Dir(dumps)+"}", 1)
+	w.configure("")
+	if out, err := w.try("systemctl", "reload", "offsite.service"); err == nil {
+		w.t.Errorf("a directory that is not bound was taken: %s", out)
+	}
+	w.config = strings.Replace(w.config, "{path: "+filepath.Dir(dumps)+"}", "{path: "+dumps+"}", 1)
+	w.configure("")
 }
 
 // isGivenUp by systemd: that is told, tried again after a while and told again, until what was wrong is mended.
@@ -58,9 +76,11 @@ func (w *world) isGivenUp() {
 	w.t.Helper()
 	w.write("/etc/systemd/system/offsite.service.d/90-test.conf", "[Unit]\nStartLimitBurst=2\n[Service]\nRestartSec=100ms\n", 0o644)
 	w.write("/etc/systemd/system/offsite-again.timer.d/90-test.conf", "[Timer]\nOnActiveSec=\nOnActiveSec=1s\nAccuracySec=100ms\n", 0o644)
-	w.sh("systemctl daemon-reload; mv /etc/offsite/signing.key /root/; systemctl restart offsite.service || true")
+	w.configure("keeps: {\n") // no YAML, which is no reason not to tell
+	w.sh("systemctl daemon-reload; mv /etc/offsite/credentials/lan-access /root/; systemctl restart offsite.service || true")
 	w.hears("offsite-alarm@offsite.service.service", "hook: ok", 3) // the first one is of tellsOfTrouble
-	w.sh("mv /root/signing.key /etc/offsite/")
+	w.configure("")
+	w.sh("mv /root/lan-access /etc/offsite/credentials/")
 	w.eventually("the service again", func() bool { return w.property("offsite.service", "ActiveState") == "active" })
 	w.sh("rm /etc/systemd/system/offsite*.d/90-test.conf; systemctl daemon-reload; systemctl reset-failed; systemctl restart offsite.service")
 	w.ships("mended_20261001_030000.sql")
