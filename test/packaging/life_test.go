@@ -89,20 +89,22 @@ func purgeAsks(t *testing.T, deb string) {
 		h.does(install)
 		if c.answer == "no" {
 			h.setUp()
-			h.does("echo a secret of a target > /etc/offsite/credentials/key")
+			h.does("mkdir -p /etc/offsite/credentials/former && echo a secret of a target > /etc/offsite/credentials/key")
+			h.does("cp /etc/offsite/offsite-recovery-kit.txt /etc/offsite/credentials/former/drill-identity")
 		}
 		said := h.does("echo " + c.answer + " | DEBIAN_FRONTEND=teletype dpkg -P offsite")
 		h.says(said, "Remove this host's signing key, configuration and state?")
 		h.wants("ls -d /etc/offsite/*.* /var/lib/offsite/journal.db 2>/dev/null || true", c.left)
+		h.says(said, "/etc/offsite/offsite-recovery-kit.txt") // it is told that it stays
+		h.says(said, "/etc/offsite/credentials/former/drill-identity")
 		if c.answer == "yes" {
-			h.says(said, "/etc/offsite/offsite-recovery-kit.txt") // it is told that it stays
-			h.wants("ls -d /etc/offsite/credentials /var/lib/offsite 2>/dev/null || true", "")
+			h.wants("ls -d /etc/offsite/credentials/key /var/lib/offsite 2>/dev/null || true", "")
 			h.wants("grep -c AGE-SECRET-KEY- /etc/offsite/offsite-recovery-kit.txt", "1")
 		}
 	}
 
 	// An answer that was given before is taken where nobody can be asked.
-	h.does(install + " && mv /etc/offsite/offsite-recovery-kit.* /root/")
+	h.does(install + " && mv /etc/offsite/offsite-recovery-kit.* /root/ && rm -r /etc/offsite/credentials")
 	h.setUp()
 	h.does("rm /etc/offsite/offsite-recovery-kit.* && echo offsite offsite/purge-data boolean true | debconf-set-selections && dpkg -P offsite")
 	h.wants("ls -d /etc/offsite /var/lib/offsite 2>/dev/null || true", "")
