@@ -121,6 +121,7 @@ func lifeOfRPM(t *testing.T, rpm, upgrade string) {
 	h.setUp()
 	h.wants("stat -c '%a %U:%G' /etc/offsite", "750 root:offsite")
 	h.does("chmod 0700 /etc/offsite && chgrp root /etc/offsite")
+	h.does("mkdir /etc/systemd/system/offsite-drill.service.d && cd /etc/systemd/system/offsite-drill.service.d && touch 10-mine.conf 50-offsite-install.conf")
 	before := h.does(owned)
 	h.told()
 	h.does(tool + "-U /run/" + filepath.Base(upgrade))
@@ -128,6 +129,7 @@ func lifeOfRPM(t *testing.T, rpm, upgrade string) {
 	h.wants(owned, strings.TrimSpace(before))
 	h.wants("stat -c '%a %U:%G' /etc/offsite", "700 root:root")
 	h.wants("rpm --force-debian --nodeps -V offsite || true", "")
+	h.wants("ls /etc/systemd/system/offsite-drill.service.d/", "10-mine.conf\n50-offsite-install.conf")
 	if told := h.told(); !strings.Contains(told, "try-restart offsite.service") || strings.Contains(told, "disable") {
 		t.Errorf("at an upgrade, systemd is told:\n%s", told)
 	}
@@ -137,4 +139,9 @@ func lifeOfRPM(t *testing.T, rpm, upgrade string) {
 	h.wants(owned, strings.TrimSpace(before))
 	h.says(h.told(), "disable --now offsite.service")
 	h.wants("ls /usr/bin/offsite 2>/dev/null || true", "")
+	h.wants("ls -d /etc/systemd/system/offsite* 2>/dev/null || true", "/etc/systemd/system/offsite-drill.service.d")
+	h.wants("ls /etc/systemd/system/offsite-drill.service.d", "10-mine.conf") // somebody's own
+
+	h.does("rm -r /etc/offsite && " + tool + "-i /run/" + filepath.Base(rpm) + " && " + tool + "-e offsite")
+	h.wants("ls -d /etc/offsite 2>/dev/null || true", "") // nothing was in it
 }
