@@ -39,8 +39,8 @@ list >"$tmp/list"
 name=$(sed -n 's|.*/||; s/\.manifest$//p' "$tmp/list" | sort | awk -v w="$wanted" 'w == "" || index($0, w) == 1' | tail -n 1)
 [ -n "$name" ] || { echo "there is no backup $wanted... in $place, $dir" >&2; exit 4; }
 fetch "$name.manifest" "$tmp/manifest" && fetch "$name" "$tmp/age"
-if grep '"health": *"suspect"' "$tmp/manifest" >/dev/null; then
-	grep '"health_reason"' "$tmp/manifest" >&2
+if tr -d ' \t\r\n' <"$tmp/manifest" | grep '"health":"suspect"' >/dev/null; then
+	sed -nE 's/.*("health_reason"[[:space:]]*:[[:space:]]*"([^"\\]|\\.)*").*/\1/p' "$tmp/manifest" >&2
 	echo "WARNING: it is not whole. Name an older one as the fifth argument, such as 20261122." >&2
 fi
 echo "$dir/$name" >&2

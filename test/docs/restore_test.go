@@ -65,11 +65,44 @@ func TestTheShellScriptWarnsOfASuspectDump(t *testing.T) {
 	if err != nil || !strings.Contains(said, "WARNING: it is not whole") || !strings.Contains(said, "completion line") {
 		t.Errorf("%v\n%s", err, said)
 	}
+	for how, manifest := range h.laidOutOtherwise("nas/h/shop/20261122T*.manifest") {
+		manifest()
+		got, said, err := h.script(nil, nil, h.path("nas"), "h", "shop", h.path("id.txt"), "")
+		if err != nil || len(got) == 0 || strings.Count(said, "WARNING: it is not whole") != len(shells) || strings.Contains(said, "recipients") {
+			t.Errorf("a manifest %s: %d bytes, %v\n%s", how, len(got), err, said)
+		}
+	}
 	if _, said, err := h.script(nil, nil, h.path("nas"), "h", "shop", h.path("id.txt"), "20261121"); err != nil || strings.Contains(said, "WARNING") {
 		t.Errorf("%v\n%s", err, said)
 	}
 	if _, said, err := h.script(nil, nil, h.path("nas"), "h"); err == nil || !strings.Contains(said, "sh restore.sh PLACE HOST SERIES") {
 		t.Errorf("%v\n%s", err, said)
+	}
+}
+
+// laidOutOtherwise gives what writes the manifest in other ways that docs/format.md allows, by name.
+func (h *host) laidOutOtherwise(pattern string) map[string]func() {
+	h.t.Helper()
+	paths, err := filepath.Glob(h.path(pattern))
+	if err != nil || len(paths) != 1 {
+		h.t.Fatalf("%s: %q, %v", pattern, paths, err)
+	}
+	manifest, err := os.ReadFile(paths[0])
+	must(h.t, err)
+	changed := func(regex, to string) func() {
+		return func() {
+			text := regexp.MustCompile(regex).ReplaceAll(manifest, []byte(to))
+			if bytes.Equal(text, manifest) {
+				h.t.Fatalf("the manifest has no %s:\n%s", regex, manifest)
+			}
+			must(h.t, os.WriteFile(paths[0], text, 0o600))
+		}
+	}
+	return map[string]func(){
+		"in one line":          changed(`\n *([]}])|\n +|(:) `, "$1$2"),
+		"with blanks and tabs": changed(`"health": "suspect"`, "\"health\" :\t \"suspect\""),
+		"with a line's end":    changed(`"health": "suspect"`, "\"health\":\r\n\"suspect\""),
+		"without a reason":     changed(`\n *"health_reason": [^\n]*`, ""),
 	}
 }
 

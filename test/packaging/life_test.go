@@ -89,20 +89,22 @@ func purgeAsks(t *testing.T, deb string) {
 		h.does(install)
 		if c.answer == "no" {
 			h.setUp()
-			h.does("echo a secret of a target > /etc/offsite/credentials/key")
+			h.does("mkdir -p /etc/offsite/credentials/former && echo a secret of a target > /etc/offsite/credentials/key")
+			h.does("cp /etc/offsite/offsite-recovery-kit.txt /etc/offsite/credentials/former/drill-identity")
 		}
 		said := h.does("echo " + c.answer + " | DEBIAN_FRONTEND=teletype dpkg -P offsite")
 		h.says(said, "Remove this host's signing key, configuration and state?")
 		h.wants("ls -d /etc/offsite/*.* /var/lib/offsite/journal.db 2>/dev/null || true", c.left)
+		h.says(said, "/etc/offsite/offsite-recovery-kit.txt") // it is told that it stays
+		h.says(said, "/etc/offsite/credentials/former/drill-identity")
 		if c.answer == "yes" {
-			h.says(said, "/etc/offsite/offsite-recovery-kit.txt") // it is told that it stays
-			h.wants("ls -d /etc/offsite/credentials /var/lib/offsite 2>/dev/null || true", "")
+			h.wants("ls -d /etc/offsite/credentials/key /var/lib/offsite 2>/dev/null || true", "")
 			h.wants("grep -c AGE-SECRET-KEY- /etc/offsite/offsite-recovery-kit.txt", "1")
 		}
 	}
 
 	// An answer that was given before is taken where nobody can be asked.
-	h.does(install + " && mv /etc/offsite/offsite-recovery-kit.* /root/")
+	h.does(install + " && mv /etc/offsite/offsite-recovery-kit.* /root/ && rm -r /etc/offsite/credentials")
 	h.setUp()
 	h.does("rm /etc/offsite/offsite-recovery-kit.* && echo offsite offsite/purge-data boolean true | debconf-set-selections && dpkg -P offsite")
 	h.wants("ls -d /etc/offsite /var/lib/offsite 2>/dev/null || true", "")
@@ -119,6 +121,7 @@ func lifeOfRPM(t *testing.T, rpm, upgrade string) {
 	h.setUp()
 	h.wants("stat -c '%a %U:%G' /etc/offsite", "750 root:offsite")
 	h.does("chmod 0700 /etc/offsite && chgrp root /etc/offsite")
+	h.does("mkdir /etc/systemd/system/offsite-drill.service.d && cd /etc/systemd/system/offsite-drill.service.d && touch 10-mine.conf 50-offsite-install.conf")
 	before := h.does(owned)
 	h.told()
 	h.does(tool + "-U /run/" + filepath.Base(upgrade))
@@ -126,6 +129,7 @@ func lifeOfRPM(t *testing.T, rpm, upgrade string) {
 	h.wants(owned, strings.TrimSpace(before))
 	h.wants("stat -c '%a %U:%G' /etc/offsite", "700 root:root")
 	h.wants("rpm --force-debian --nodeps -V offsite || true", "")
+	h.wants("ls /etc/systemd/system/offsite-drill.service.d/", "10-mine.conf\n50-offsite-install.conf")
 	if told := h.told(); !strings.Contains(told, "try-restart offsite.service") || strings.Contains(told, "disable") {
 		t.Errorf("at an upgrade, systemd is told:\n%s", told)
 	}
@@ -135,4 +139,9 @@ func lifeOfRPM(t *testing.T, rpm, upgrade string) {
 	h.wants(owned, strings.TrimSpace(before))
 	h.says(h.told(), "disable --now offsite.service")
 	h.wants("ls /usr/bin/offsite 2>/dev/null || true", "")
+	h.wants("ls -d /etc/systemd/system/offsite* 2>/dev/null || true", "/etc/systemd/system/offsite-drill.service.d")
+	h.wants("ls /etc/systemd/system/offsite-drill.service.d", "10-mine.conf") // somebody's own
+
+	h.does("rm -r /etc/offsite && " + tool + "-i /run/" + filepath.Base(rpm) + " && " + tool + "-e offsite")
+	h.wants("ls -d /etc/offsite 2>/dev/null || true", "") // nothing was in it
 }

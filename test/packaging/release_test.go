@@ -58,6 +58,26 @@ func TestRelease(t *testing.T) {
 	t.Run("life of the rpm", func(t *testing.T) { lifeOfRPM(t, rpm, filepath.Join(upgrades, "newer.rpm")) })
 }
 
+// make cannot work in such a path, and says so instead of looking for files that nobody named.
+func TestMakeSaysThatABlankInThePathIsInItsWay(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "a checkout")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "Makefile"), []byte(read(t, "../../Makefile")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, goal := range []string{"help", "build", "release"} {
+		cmd := exec.Command("make", "-C", dir, goal)
+		cmd.Env = append(os.Environ(), "LC_ALL=C")
+		out, err := cmd.CombinedOutput()
+		if err == nil || !strings.Contains(string(out), `has a blank in it, "`+dir+`": move it to one without`) {
+			t.Errorf("make %s: %v\n%s", goal, err, out)
+		}
+	}
+}
+
 func filesAndSums(t *testing.T, dist string) {
 	var want, got []string
 	for _, arch := range [][2]string{{"amd64", "x86_64"}, {"arm64", "aarch64"}} {
