@@ -23,9 +23,10 @@ import (
 type counter struct {
 	address string
 	up      atomic.Int64
-	passing sync.WaitGroup // of connections
 
 	mu      sync.Mutex
+	passing int           // connections
+	passed  *sync.Cond    // is woken when one has ended
 	most    int64         // 0: nothing is held up
 	reached chan struct{} // is closed when most have gone by
 	opened  chan struct{} // is closed when more may
@@ -38,18 +39,39 @@ func newCounter(t *testing.T, upstream string) *counter {
 		t.Fatal(err)
 	}
 	c := &counter{address: l.Addr().String()}
+	c.passed = sync.NewCond(&c.mu)
 	var accepting sync.WaitGroup
-	t.Cleanup(func() { l.Close(); accepting.Wait(); c.passing.Wait() })
+	t.Cleanup(func() { l.Close(); accepting.Wait(); c.wait() })
 	accepting.Go(func() {
 		for {
 			from, err := l.Accept()
 			if err != nil {
 				return
 			}
-			c.passing.Go(func() { c.pass(from, upstream) })
+			c.count(1)
+			go func() {
+				defer c.count(-1)
+				c.pass(from, upstream)
+			}()
 		}
 	})
 	return c
+}
+
+func (c *counter) count(more int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.passing += more
+	c.passed.Broadcast()
+}
+
+// wait returns when no connection is there; others may come afterwards.
+func (c *counter) wait() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.passing > 0 {
+		c.passed.Wait()
+	}
 }
 
 func (c *counter) pass(from net.Conn, upstream string) {
@@ -152,7 +174,7 @@ func resume(t *testing.T, program, kind string, size int64) {
 	cmd.Process.Kill()
 	cmd.Wait()
 	open()
-	c.passing.Wait() // what was in the pipe
+	c.wait() // what was in the pipe
 	before := c.up.Swap(0)
 	out, err := w.command(t.Context(), "agent", "--once").CombinedOutput()
 	if err != nil || !bytes.Contains(out, []byte("was begun before")) {
