@@ -19,12 +19,18 @@ import (
 // sandboxMounts are what systemd mounts in a sandbox of its own, and what holds them.
 var sandboxMounts = []string{"", "/", "/home", "/root", "/run", "/run/user", "/tmp", "/var/tmp", "/dev", "/dev/shm", "/proc", "/sys"}
 
+// sandboxRoot is the name of the directory that our units have as their root.
+const sandboxRoot = "offsite-root"
+
 // bound says whether a path of the sandbox is one of the host, bound into it, or lies below one. What else is there belongs to the sandbox itself:
 // systemd makes the directories on which it binds, and leaves them there, so that one that the host lacks now may seem to be there, empty for ever.
 func bound(path string) (bool, error) {
 	mounts, err := binds()
 	if err != nil {
 		return false, err
+	}
+	if root, known := mounts["/"]; known && filepath.Base(root) != sandboxRoot {
+		return true, nil // a drop-in has given the service another root, such as the host's
 	}
 	at := "" // where the file system is mounted on which the path lies
 	for mount := range mounts {

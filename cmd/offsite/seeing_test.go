@@ -41,3 +41,10 @@ func TestBindsFollowWhatIsMoved(t *testing.T) {
 		t.Errorf("moved, %q is mounted there", is[seen])
 	}
 }
+
+// Whoever gives the service another root than our units do, such as the host's, sees the host's directories without binds.
+func TestOnlyOurSandboxHasStandIns(t *testing.T) {
+	if seen, err := bound("/srv"); err != nil || !seen {
+		t.Errorf("outside of the units' root: %v, %v", seen, err)
+	}
+}
